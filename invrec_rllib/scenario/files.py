@@ -1,0 +1,152 @@
+"""Scenarios to and from YAML, exactly; the presets; the JSON Schema for editors."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from invrec_rllib.errors import ScenarioError
+from invrec_rllib.scenario.schema import Scenario
+
+# The C loader reads the 16,000 affinities of `huge` about ten times faster; PyYAML is built without it on
+# some platforms.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PRESETS = resources.files("invrec_rllib.scenario") / "presets"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists of numbers on one line, mappings on several."""
+
+
+def _represent_list(dumper: _Dumper, data: list[Any]) -> yaml.Node:
+    return dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", data, flow_style=not any(isinstance(item, list | dict) for item in data)
+    )
+
+
+_Dumper.add_representer(list, _represent_list)
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the scenarios that ship with the package, sorted."""
+    return tuple(sorted(file.name[: -len(".yaml")] for file in _PRESETS.iterdir() if file.name.endswith(".yaml")))
+
+
+def parse_scenario(text: str, *, source: str = "scenario") -> Scenario:
+    """Read a scenario from YAML text.
+
+    Args:
+        text: one YAML mapping with the keys of `Scenario`.
+        source: what to call the text in errors.
+
+    Raises:
+        ScenarioError: not YAML, not a mapping, or not valid; one line per fault, each naming the field.
+    """
+    try:
+        data = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{source} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ScenarioError(f"{source} must hold a mapping with the keys of a scenario, got {type(data).__name__}")
+    return build_scenario(data, source=source)
+
+
+def build_scenario(data: dict[str, Any], *, source: str = "scenario") -> Scenario:
+    """Validate a mapping as a scenario.
+
+    Raises:
+        ScenarioError: one line per fault, each naming field, value and what is allowed.
+    """
+    try:
+        return Scenario.model_validate(data)
+    except ValidationError as error:
+        lines = [_describe(fault) for fault in error.errors()]
+        raise ScenarioError(f"{source} is not a valid scenario:\n  " + "\n  ".join(lines)) from error
+
+
+def _describe(fault: Any) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: unknown key"
+    if fault["type"] == "missing":
+        return f"{path}: missing, but required"
+    if fault["type"] == "value_error" and isinstance(fault["input"], dict):
+        return message
+    return f"{path}: {message}, got {fault['input']!r}"
+
+
+@cache
+def _load_preset(name: str) -> Scenario:
+    return parse_scenario((_PRESETS / f"{name}.yaml").read_text("utf-8"), source=f"preset {name}")
+
+
+def load_scenario(name_or_path: str | os.PathLike[str] | Scenario) -> Scenario:
+    """Load a scenario by preset name or from a YAML file; a `Scenario` is returned as it is.
+
+    Raises:
+        ScenarioError: no such preset or file, or its content is not valid.
+    """
+    if isinstance(name_or_path, Scenario):
+        return name_or_path
+    name = os.fspath(name_or_path)
+    if name in preset_names():
+        return _load_preset(name)
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise ScenarioError(
+            f"scenario {name!r} is neither a file nor a preset; presets: {', '.join(preset_names())}"
+        )
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{path} is not a UTF-8 text file: {error}") from error
+    return parse_scenario(text, source=str(path))
+
+
+def dump_scenario(scenario: Scenario) -> str:
+    """YAML text that `parse_scenario` reads back to an equal scenario."""
+    data = scenario.model_dump(mode="json", exclude_defaults=True)
+    return yaml.dump(
+        {"schema_version": 1, **data}, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True
+    )
+
+
+def save_scenario(scenario: Scenario, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a scenario to a YAML file, atomically.
+
+    Raises:
+        ScenarioError: the file exists and `overwrite` is false.
+    """
+    target = Path(path).expanduser()
+    if target.exists() and not overwrite:
+        raise ScenarioError(f"{target} exists: choose another file, or allow overwriting")
+    write_text_atomically(target, dump_scenario(scenario))
+    return target
+
+
+def write_text_atomically(target: Path, text: str) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def scenario_json_schema() -> str:
+    """JSON Schema of the scenario file, for editors that complete and check YAML."""
+    return json.dumps(Scenario.model_json_schema(), indent=2) + "\n"
