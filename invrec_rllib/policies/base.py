@@ -31,7 +31,14 @@ class Policy(Protocol):
         ...
 
     def begin(self, params: Params, *, num_episodes: int, seed: int) -> Any:
-        """Memory at the start of a batch of episodes; `seed` is for policies that act at random."""
+        """Memory at the start of a batch of episodes.
+
+        Args:
+            params: the world.
+            num_episodes: B.
+            seed: for policies that act at random: episode k of the batch draws from `seed + k` alone, so that
+                splitting a batch, with the seeds moved on, changes nothing.
+        """
         ...
 
     def act(self, view: View, memory: Any) -> Decision:

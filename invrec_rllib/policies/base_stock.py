@@ -1,4 +1,4 @@
-"""Order up to a textbook level: newsvendor on the demand forecast over the lead time."""
+"""Order up to a textbook level: newsvendor on the forecast over the lead time, within shared storage."""
 
 from __future__ import annotations
 
@@ -8,29 +8,45 @@ from scipy.special import ndtri
 from invrec_rllib.policies.view import View
 from invrec_rllib.sim.params import FloatArray, IntArray, Params
 
+# The storage price is found to 1/4096 of the overflow cost.
+_BISECTIONS = 12
+
 
 def protected_season(params: Params, period: int) -> FloatArray:
     """Sum of season factors over the periods that an order placed now must cover, (N,).
 
-    These are the lead time and the review period, cut at the horizon: demand after it is worth nothing.
+    These are the lead time with its mean delay and the review period, cut at the horizon: demand after it is
+    worth nothing.
     """
-    review = params.scenario.supply.review_periods
     cumulative = np.concatenate(([0.0], np.cumsum(params.season)))
-    end = np.minimum(period + params.lead_time + review, params.num_periods)
-    total: FloatArray = cumulative[end] - cumulative[period]
+    end = np.minimum(_protected_until(params, period), params.num_periods)
+    total: FloatArray = np.interp(end, np.arange(len(cumulative)), cumulative) - cumulative[period]
     return total
 
 
-def critical_ratio(params: Params, period: int) -> FloatArray:
-    """Share of demand paths worth covering, (N,): underage (p - c + b) over underage plus overage.
+def critical_ratio(params: Params, period: int, *, storage_price: FloatArray | float = 0.0) -> FloatArray:
+    """Share of demand paths worth covering: underage over underage plus overage.
 
-    A leftover unit costs holding, and at the horizon also what it lost in value (c - salvage).
+    A unit short forgoes its margin and pays the penalty (p - c + b), or only the penalty where it waits and
+    will be served. A unit left over pays holding, and at the horizon also what it lost in value (c - salvage).
+    A price of storage is paid in both cases: it moves from underage to overage.
+
+    Args:
+        params: the world.
+        period: t.
+        storage_price: money per unit received, a number or (B, 1).
+
+    Returns:
+        In (0, 1), (N,), or (B, N) for a storage price of shape (B, 1).
     """
-    underage = params.price[period] - params.unit_cost + params.stockout_penalty
-    last_cover = period + params.lead_time + params.scenario.supply.review_periods >= params.num_periods
+    last_cover = _protected_until(params, period) >= params.num_periods
+    waits = params.scenario.demand.unmet == "backorder"
+    margin = np.where(waits & ~last_cover, 0.0, params.price[period] - params.unit_cost)
+    underage = np.maximum(margin + params.stockout_penalty, 0.0)
     overage = params.holding_cost + np.where(last_cover, params.unit_cost - params.salvage_value, 0.0)
-    ratio = np.maximum(underage, 0.0) / np.maximum(np.maximum(underage, 0.0) + overage, 1e-9)
-    bounded: FloatArray = np.clip(ratio, 0.001, 0.999)
+    bounded: FloatArray = np.clip(
+        (underage - storage_price) / np.maximum(underage + overage, 1e-9), 0.001, 0.999
+    )
     return bounded
 
 
@@ -38,13 +54,35 @@ def order_up_to_level(view: View) -> FloatArray:
     """Textbook order-up-to level, units, (B, N): mean plus z standard deviations of the protected demand.
 
     z is the normal quantile of the newsvendor's critical ratio; forecast errors of the protected periods are
-    taken as independent. With 1 period of review it covers lead time + 1 periods.
+    taken as independent, and an uncertain lead time adds its variance times the squared mean demand.
+    With 1 period of review it covers lead time + 1 periods. Where all products share a capacity, a price of
+    storage between 0 and the overflow cost makes the expected stock fit if it can (the Lagrange multiplier of
+    the multi-product newsvendor; Hadley and Whitin 1963). Fixed order costs are not considered.
     """
     params, period = view.params, view.state.period
     season = protected_season(params, period)
-    z = ndtri(critical_ratio(params, period))
-    level: FloatArray = view.forecast * season + z * view.forecast_sd * np.sqrt(season)
-    return np.maximum(level, 0.0)
+    mean = view.forecast * season
+    periods = np.maximum(_protected_until(params, period) - period, 1e-9)
+    delay_variance = _delay_moments(params)[1]
+    deviation = np.sqrt(view.forecast_sd**2 * season + delay_variance * (mean / periods) ** 2)
+    supply = params.scenario.supply
+
+    def level(storage_price: FloatArray | float) -> FloatArray:
+        ratio = critical_ratio(params, period, storage_price=storage_price)
+        units: FloatArray = np.maximum(mean + ndtri(ratio) * deviation, 0.0)
+        return units
+
+    if supply.capacity is None or supply.overflow_cost == 0.0:
+        return level(0.0)
+    demand_before_receipt = mean * (1.0 - supply.review_periods / periods)
+    low = np.zeros((len(mean), 1))
+    high = np.full((len(mean), 1), supply.overflow_cost)
+    for _ in range(_BISECTIONS):
+        price = 0.5 * (low + high)
+        stock = np.maximum(level(price) - demand_before_receipt, 0.0).sum(axis=1, keepdims=True)
+        too_full = stock > supply.capacity
+        low, high = np.where(too_full, price, low), np.where(too_full, high, price)
+    return level(low)
 
 
 def order_towards(view: View, level: FloatArray) -> IntArray:
@@ -59,3 +97,19 @@ def order_towards(view: View, level: FloatArray) -> IntArray:
     wanted = np.where(period + params.lead_time < params.num_periods, wanted, 0)
     order: IntArray = np.clip(wanted, 0, params.max_order)
     return order
+
+
+def _protected_until(params: Params, period: int) -> FloatArray:
+    """End of the periods that an order placed now must cover, not cut at the horizon, (N,)."""
+    end: FloatArray = (
+        period + params.lead_time + _delay_moments(params)[0] + params.scenario.supply.review_periods
+    )
+    return end
+
+
+def _delay_moments(params: Params) -> tuple[float, float]:
+    """Mean and variance of the delay beyond the lead time, periods and periods squared."""
+    probability = np.diff(params.delay_cumulative, prepend=0.0)
+    delay = np.arange(len(probability))
+    mean = float((probability * delay).sum())
+    return mean, float((probability * (delay - mean) ** 2).sum())

@@ -1,0 +1,123 @@
+"""Whom to show what: slates filled by a score, from popularity to this period's best expected revenue."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from invrec_rllib.policies.view import View
+from invrec_rllib.sim.choice import attraction, purchase_probability
+from invrec_rllib.sim.params import FloatArray, Params
+
+# The fixed point below is met after 2 or 3 rounds; each round can only raise the revenue.
+_REVENUE_ROUNDS = 5
+
+
+def fill_slots(score: FloatArray, slots: float) -> FloatArray:
+    """Full exposure for the best scores, the fraction that remains for the next; nothing for a score <= 0.
+
+    Args:
+        score: higher is better, (..., N).
+        slots: exposure budget [K], 0 < K <= N; 2.5 slots expose two products fully and a third by half.
+
+    Returns:
+        Exposure in [0, 1], (..., N), at most K in sum over the last axis.
+    """
+    num_products = score.shape[-1]
+    count = min(math.ceil(slots), num_products)
+    best = np.argpartition(-score, count - 1, axis=-1)[..., :count]
+    best_score = np.take_along_axis(score, best, axis=-1)
+    rank = np.argsort(-best_score, axis=-1, kind="stable")
+    best, best_score = np.take_along_axis(best, rank, axis=-1), np.take_along_axis(best_score, rank, axis=-1)
+    share = np.clip(slots - np.arange(count), 0.0, 1.0)
+    exposure = np.zeros(score.shape)
+    np.put_along_axis(exposure, best, np.where(best_score > 0.0, share, 0.0), axis=-1)
+    return exposure
+
+
+def value_maximising_slates(
+    params: Params, scores: FloatArray, *, value: FloatArray, period: int
+) -> FloatArray:
+    """Slates of the largest expected value of this period's demand, per segment; stock is not considered.
+
+    With exposed and unexposed attractions `w'` and `w` the value of a visitor under slate S is the ratio
+    `(sum_i w_i v_i + sum_S (w'_i - w_i) v_i) / (1 + sum_i w_i + sum_S (w'_i - w_i))`. A slate is best if it
+    holds the K largest `(w'_i - w_i) (v_i - V)` above 0, where V is its own value (Dinkelbach 1967), so V is
+    iterated to that fixed point. Whole slots are exact; a fraction of a slot goes to the next product in line.
+
+    Args:
+        params: the world.
+        scores: log-attraction, (B, M, N).
+        value: of one unit asked for, money, (N,) or (B, N).
+        period: t, for prices and season.
+
+    Returns:
+        Exposure, (B, M, N). Products whose exposure would gain less than it costs get none.
+    """
+    unexposed = attraction(params, scores, np.zeros(scores.shape), period=period)
+    gained = attraction(params, scores, np.ones(scores.shape), period=period) - unexposed
+    worth = np.broadcast_to(value, (len(scores), params.num_products))[:, None, :]
+    base_value, base_weight = (unexposed * worth).sum(axis=2), 1.0 + unexposed.sum(axis=2)
+    visitor_value, weight = base_value / base_weight, base_weight
+    rent = params.scenario.recommendation.exposure_cost
+    visitors = np.maximum(params.traffic * params.season[period], 1e-9)[:, None]
+    exposure = np.zeros(scores.shape)
+    for _ in range(_REVENUE_ROUNDS):
+        gain = gained * (worth - visitor_value[:, :, None]) * visitors / weight[:, :, None]
+        exposure = fill_slots(gain - rent, params.slots)
+        shown = gained * exposure
+        weight = base_weight + shown.sum(axis=2)
+        visitor_value = (base_value + (shown * worth).sum(axis=2)) / weight
+    return exposure
+
+
+def revenue_greedy_slates(view: View) -> FloatArray:
+    """Each segment's slate of the largest expected revenue of this period's demand, (B, M, N)."""
+    period = view.state.period
+    return value_maximising_slates(view.params, view.scores, value=view.params.price[period], period=period)
+
+
+def stock_aware_slates(view: View, *, cover_periods: float = 1.0) -> FloatArray:
+    """As `revenue_greedy_slates`, but a product that is short counts only for the share that it can serve.
+
+    Its price is multiplied by `min(1, stock on hand / (cover_periods x forecast))`. A rule of thumb with one
+    untuned parameter: it knows nothing of deliveries under way, nor of what other segments will take.
+
+    Args:
+        view: what is known.
+        cover_periods: stock, in periods of forecast demand, from which on a product counts fully; > 0.
+    """
+    params, period = view.params, view.state.period
+    expected = np.maximum(view.forecast * params.season[period] * cover_periods, 1e-9)
+    served = np.minimum(view.state.on_hand / expected, 1.0)
+    return value_maximising_slates(params, view.scores, value=params.price[period] * served, period=period)
+
+
+def popularity(params: Params) -> FloatArray:
+    """Mean purchase probability of an unexposed visitor, long-run affinities, weighted by traffic, (N,)."""
+    # At full price: the first period's prices may be promotions.
+    weight = np.exp(params.affinity)
+    share = params.traffic / params.traffic.sum()
+    mean: FloatArray = (share[:, None] * purchase_probability(weight)).sum(axis=0)
+    return mean
+
+
+def popular_slates(view: View) -> FloatArray:
+    """The same K most popular products for everyone, always, (B, M, N)."""
+    return _for_everyone(view, fill_slots(popularity(view.params), view.params.slots))
+
+
+def uniform_slates(view: View) -> FloatArray:
+    """Exposure K/N for every product, (B, M, N)."""
+    params = view.params
+    return _for_everyone(view, np.full(params.num_products, params.slots / params.num_products))
+
+
+def empty_slates(view: View) -> FloatArray:
+    """No exposure at all, (B, M, N)."""
+    return np.zeros(view.scores.shape)
+
+
+def _for_everyone(view: View, slate: FloatArray) -> FloatArray:
+    return np.broadcast_to(slate, view.scores.shape).copy()
