@@ -28,8 +28,8 @@ def critical_ratio(params: Params, period: int, *, storage_price: FloatArray | f
     """Share of demand paths worth covering: underage over underage plus overage.
 
     A unit short forgoes its margin and pays the penalty (p - c + b), or only the penalty where it waits and
-    will be served. A unit left over pays holding, and at the horizon also what it lost in value (c - salvage).
-    A price of storage is paid in both cases: it moves from underage to overage.
+    will be served. A unit left over pays holding, and at the horizon also what it lost in value
+    (c - salvage). A price of storage is paid in both cases: it moves from underage to overage.
 
     Args:
         params: the world.
@@ -101,9 +101,8 @@ def order_towards(view: View, level: FloatArray) -> IntArray:
 
 def _protected_until(params: Params, period: int) -> FloatArray:
     """End of the periods that an order placed now must cover, not cut at the horizon, (N,)."""
-    end: FloatArray = (
-        period + params.lead_time + _delay_moments(params)[0] + params.scenario.supply.review_periods
-    )
+    wait = params.lead_time.astype(np.float64) + mean_delay
+    end: FloatArray = wait + float(period + params.scenario.supply.review_periods)
     return end
 
 

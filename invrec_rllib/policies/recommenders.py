@@ -44,7 +44,7 @@ def value_maximising_slates(
     With exposed and unexposed attractions `w'` and `w` the value of a visitor under slate S is the ratio
     `(sum_i w_i v_i + sum_S (w'_i - w_i) v_i) / (1 + sum_i w_i + sum_S (w'_i - w_i))`. A slate is best if it
     holds the K largest `(w'_i - w_i) (v_i - V)` above 0, where V is its own value (Dinkelbach 1967), so V is
-    iterated to that fixed point. Whole slots are exact; a fraction of a slot goes to the next product in line.
+    iterated to that fixed point. Whole slots are exact; a fraction of one goes to the next product in line.
 
     Args:
         params: the world.

@@ -48,8 +48,8 @@ class Observer:
 
     The forecast is simple exponential smoothing of sales over the season's factor, started at organic demand.
     Sales of a period with a stockout are censored: the mean of demand given that it exceeded them stands for
-    them, by the forecast's own normal distribution. (Dropping such periods would bias the forecast down: from a
-    scarce product only low demand would count.) Where unmet demand waits it is known, and nothing is censored.
+    them, by the forecast's own normal distribution. (Dropping such periods would bias the forecast down: of a
+    scarce product only low demand would count.) Unmet demand that waits is known, so nothing is censored.
 
     Args:
         params: the world.
