@@ -101,7 +101,7 @@ def order_towards(view: View, level: FloatArray) -> IntArray:
 
 def _protected_until(params: Params, period: int) -> FloatArray:
     """End of the periods that an order placed now must cover, not cut at the horizon, (N,)."""
-    wait = params.lead_time.astype(np.float64) + mean_delay
+    wait = params.lead_time.astype(np.float64) + _delay_moments(params)[0]
     end: FloatArray = wait + float(period + params.scenario.supply.review_periods)
     return end
 
