@@ -1,0 +1,1 @@
+"""The room that knows Ray: environments, configurations and everything that subclasses RLlib."""
