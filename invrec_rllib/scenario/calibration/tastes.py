@@ -1,0 +1,137 @@
+"""How tastes move, from what the demand fit leaves over.
+
+The model says that purchases given the state are Poisson with mean mu exp(a) xi: a is the taste, an AR(1) in each
+segment and product of which a share is common to the segments, and xi is gamma noise of one week. Poisson noise
+is independent between cells, so products of residuals of different weeks or segments hold none of it; within a
+cell it is the mean and is subtracted. With z = y / mu - 1, stationary taste variance v and phi = 1 - reversion:
+
+    same segment,   lag k >= 1:  v phi^k            same segment,   lag 0:  v + cv^2 (after the Poisson part)
+    other segment,  lag k >= 1:  tau v phi^k        other segment,  lag 0:  tau v + cv^2
+
+Four numbers are fitted to these moments by least squares. The intercepts were fitted on the same weeks, which
+lowers every moment by the variance of the cell's mean; the same is done to the model's moments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+FloatArray = NDArray[np.float64]
+
+LAGS = 8
+MIN_REVERSION = 0.02
+"""Slower tastes cannot be told from constant ones in a year of weeks."""
+
+
+@dataclass(frozen=True)
+class TasteFit:
+    """Taste dynamics, with standard errors from resampling products.
+
+    Attributes:
+        reversion: [rho], share per week.
+        noise: [sigma], log-attraction per week.
+        common_share: [tau].
+        noise_cv: [cv], of the noise of one week.
+        errors: standard errors of the four, in this order, shape (4,).
+    """
+
+    reversion: float
+    noise: float
+    common_share: float
+    noise_cv: float
+    errors: FloatArray
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums per product: cross-products of residuals and of means by lag, shape (N, 2, LAGS + 1), and the mean's."""
+
+    residual: FloatArray
+    mean: FloatArray
+    total: FloatArray
+    num_weeks: int
+
+
+def fit_tastes(
+    purchases: FloatArray,
+    mean: FloatArray,
+    *,
+    reversion: float | None = None,
+    seed: int = 0,
+    resamples: int = 200,
+) -> TasteFit:
+    """Fit the taste dynamics to residual moments.
+
+    Args:
+        purchases: baskets with the product, shape (W, M, N).
+        mean: expected purchases of the demand fit, same shape.
+        reversion: [rho] to hold fixed, 0.02 to 1; None: fit it.
+        seed: of the resampling.
+        resamples: resamples of products for the standard errors.
+
+    Returns:
+        The fit; with less than two weeks per lag, or no variance left over, the noise is 0.
+    """
+    moments = _moments(purchases, mean)
+    estimate = _fit(moments, np.arange(purchases.shape[2]), reversion)
+    rng = np.random.default_rng(seed)
+    draws = [
+        _fit(moments, rng.integers(purchases.shape[2], size=purchases.shape[2]), reversion)
+        for _ in range(resamples)
+    ]
+    errors = np.std(draws, axis=0) if draws else np.zeros(4)
+    return TasteFit(*(float(value) for value in estimate), errors=errors)
+
+
+def _moments(purchases: FloatArray, mean: FloatArray) -> _Moments:
+    # What moves all products of a week alike is the category's season, not a taste between products.
+    mean = mean * (purchases.sum(axis=(1, 2)) / mean.sum(axis=(1, 2)))[:, None, None]
+    left = purchases - mean
+    num_weeks, _, num_products = purchases.shape
+    residual, product = np.zeros((num_products, 2, LAGS + 1)), np.zeros((num_products, 2, LAGS + 1))
+    for lag in range(LAGS + 1):
+        now, later = slice(0, num_weeks - lag), slice(lag, num_weeks)
+        for sums, values in ((residual, left), (product, mean)):
+            own = (values[now] * values[later]).sum(axis=(0, 1))
+            all_pairs = (values[now].sum(axis=1) * values[later].sum(axis=1)).sum(axis=0)
+            sums[:, 0, lag], sums[:, 1, lag] = own, all_pairs - own
+    residual[:, 0, 0] -= mean.sum(axis=(0, 1))
+    return _Moments(residual, product, mean.sum(axis=(0, 1)), num_weeks)
+
+
+def _fit(
+    moments: _Moments, products: NDArray[np.int64], reversion: float | None
+) -> tuple[float, float, float, float]:
+    weight = moments.mean[products].sum(axis=0)
+    observed = moments.residual[products].sum(axis=0) / np.maximum(weight, 1e-300)
+    poisson = moments.total[products].sum() / weight[0, 0]
+    lags = np.arange(LAGS + 1)
+    gaps = np.abs(np.subtract.outer(np.arange(moments.num_weeks), np.arange(moments.num_weeks)))
+
+    def model(parameters: FloatArray) -> FloatArray:
+        phi, variance, tau, cv2 = parameters
+        phi = phi if reversion is None else 1.0 - reversion
+        persistent = variance * phi**lags
+        of_mean = variance * (phi**gaps).mean()
+        own = persistent - of_mean - (cv2 + poisson) / moments.num_weeks
+        other = tau * (persistent - of_mean) - cv2 / moments.num_weeks
+        own[0], other[0] = own[0] + cv2, other[0] + cv2
+        return np.stack([own, other])
+
+    scale = np.sqrt(weight / weight.max())
+    found = optimize.least_squares(
+        lambda parameters: (scale * (model(parameters) - observed)).ravel(),
+        x0=[0.8, 0.05, 0.5, 0.02],
+        bounds=([0.0, 0.0, 0.0, 0.0], [1.0 - MIN_REVERSION, 4.0, 1.0, 4.0]),
+        x_scale=[1.0, 0.1, 1.0, 0.1],
+        xtol=1e-12,
+        ftol=1e-12,
+        gtol=1e-12,
+    )
+    phi, variance, tau, cv2 = found.x
+    phi = phi if reversion is None else 1.0 - reversion
+    return 1.0 - float(phi), float(np.sqrt(variance * (1.0 - phi**2))), float(tau), float(np.sqrt(cv2))
