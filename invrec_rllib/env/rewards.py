@@ -1,0 +1,65 @@
+"""What the agents earn: the firm's profit, their department's account, or a mix.
+
+- team: the firm's profit, for both.
+- siloed: the inventory has an account of its own, on which sales are credited at their price (the transfer
+  revenue) and all costs of buying and keeping are charged: purchase, fixed order, holding, overflow and
+  stockout costs, the initial stock, less salvage. A lost unit so costs it the margin forgone and the penalty;
+  were only costs counted, buying nothing would be best. The recommender earns `p_i D_i`, the revenue of
+  *clicks*, in stock or not, less what exposure costs. That it is paid on potential sales, not on realised
+  ones, makes it blind to stock: paid on realised sales it would share much of the firm's interest.
+- mixed: `(1 - w) siloed + w team`.
+
+All are divided by the scenario's constant `reward_scale` (money), so that returns convert to money.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+from invrec_rllib.errors import InputError
+from invrec_rllib.sim.params import FloatArray, Params
+from invrec_rllib.sim.state import Outcome
+
+RewardMode = Literal["team", "siloed", "mixed"]
+
+
+class Rewards(NamedTuple):
+    """Rewards of one period, in units of the scenario's reward scale, (B,) each."""
+
+    inventory: FloatArray
+    recommender: FloatArray
+
+
+def rewards(params: Params, outcome: Outcome, *, mode: RewardMode, mixed_weight: float = 0.5) -> Rewards:
+    """What both departments earn in a period; see the module for the modes.
+
+    Args:
+        params: the world.
+        outcome: what happened.
+        mode: "team", "siloed" or "mixed".
+        mixed_weight: weight of the team's reward where mixed [w], in [0, 1].
+    """
+    scale = 1.0 / params.reward_scale
+    economics = outcome.economics
+    team = economics.profit * scale
+    if mode == "team":
+        return Rewards(team, team)
+    # All of the profit but what exposure costs is booked on the inventory's account.
+    inventory = team + economics.exposure_cost * scale
+    recommender = (outcome.click_value - economics.exposure_cost) * scale
+    if mode == "siloed":
+        return Rewards(inventory, recommender)
+    own = 1.0 - mixed_weight
+    return Rewards(own * inventory + mixed_weight * team, own * recommender + mixed_weight * team)
+
+
+def check_reward_options(mode: str, mixed_weight: float) -> None:
+    """Refuse an unknown mode, or a weight outside [0, 1].
+
+    Raises:
+        InputError: naming the option and what is allowed.
+    """
+    if mode not in get_args(RewardMode):
+        raise InputError(f"reward is {mode!r}, must be one of {', '.join(get_args(RewardMode))}")
+    if not 0.0 <= mixed_weight <= 1.0:
+        raise InputError(f"mixed_weight is {mixed_weight}, must lie in [0, 1]")

@@ -1,0 +1,157 @@
+"""The firm played one episode at a time, as its agents see and decide it; it knows nothing of PettingZoo."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from invrec_rllib.env.actions import ActionMapping, check_action
+from invrec_rllib.env.agents import Agent, Department, join_actions
+from invrec_rllib.env.encoder import Float32Array, ObservationEncoder, exact_view
+from invrec_rllib.env.facts import Facts
+from invrec_rllib.env.layout import ObservationLayout
+from invrec_rllib.errors import InputError
+from invrec_rllib.policies.view import Information, Observer
+from invrec_rllib.sim.params import FloatArray, IntArray
+from invrec_rllib.sim.randomness import EpisodeKey
+from invrec_rllib.sim.simulator import Simulator
+from invrec_rllib.sim.state import Outcome, State
+
+
+class Period(NamedTuple):
+    """A period that was played: its start, what happened, and the start of the next."""
+
+    before: State
+    outcome: Outcome
+    after: State
+
+
+class World:
+    """One running episode, its observations and its decisions.
+
+    Args:
+        simulator: plays the scenario.
+        information: what the agents see.
+        mapping: what their actions mean.
+        cast: the agents by name, inventory first.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        *,
+        information: Information,
+        mapping: ActionMapping,
+        cast: dict[str, Agent],
+    ) -> None:
+        self._simulator = simulator
+        self._observer = Observer(simulator.params, information=information)
+        self._mapping, self._cast = mapping, cast
+        departments: tuple[Department, ...] = ("inventory", "recommender")
+        self._encoders = {
+            name: ObservationEncoder(simulator.params, name, information) for name in departments
+        }
+        self._state_encoder = ObservationEncoder(simulator.params, "state", information)
+        self._agents = {
+            department: tuple(agent for agent in cast.values() if agent.department == department)
+            for department in departments
+        }
+        self._seen: dict[str, IntArray | None] = {
+            name: None if agent.whole else agent.observation_index(self._encoders[agent.department].layout)
+            for name, agent in cast.items()
+        }
+        self._facts: Facts | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether an episode has begun and its horizon is not reached."""
+        return self._facts is not None and not self._simulator.done
+
+    @property
+    def state_space(self) -> gymnasium.spaces.Box:
+        """A new space of `state`."""
+        return self._state_encoder.space
+
+    @property
+    def state_layout(self) -> ObservationLayout:
+        """How `state` is laid out."""
+        return self._state_encoder.layout
+
+    def observation_layout(self, name: str) -> ObservationLayout:
+        """How an agent's observations are laid out."""
+        agent = self._cast[name]
+        return agent.observation_layout(self._encoders[agent.department].layout)
+
+    def observation_space(self, name: str) -> gymnasium.spaces.Box:
+        """A new space of an agent's observations."""
+        encoder, seen = self._encoders[self._cast[name].department], self._seen[name]
+        if seen is None:
+            return encoder.space
+        return gymnasium.spaces.Box(encoder.low[seen], encoder.high[seen], dtype=np.float32)
+
+    def begin(self, key: EpisodeKey) -> State:
+        """Start the episode of a key."""
+        state = self._simulator.reset_keys([key])
+        self._look()
+        return state
+
+    def play(self, actions: dict[str, Any]) -> Period:
+        """Play one period with every agent's action.
+
+        Raises:
+            InputError: an agent lacks an action or is unknown, or an action is not allowed.
+        """
+        if actions.keys() != self._cast.keys():
+            missing, unknown = self._cast.keys() - actions.keys(), actions.keys() - self._cast.keys()
+            raise InputError(
+                f"actions must hold one of each agent: missing {sorted(missing)}, unknown {sorted(unknown)}"
+            )
+        facts = self._now
+        order = self._mapping.to_order(facts.view, self._joined("inventory", actions), facts=facts)
+        exposure = self._mapping.to_exposure(facts.view, self._joined("recommender", actions), facts=facts)
+        before = self._simulator.state
+        outcome = self._simulator.step(order=order, exposure=exposure)
+        self._look()
+        return Period(before, outcome, self._simulator.state)
+
+    def observations(self) -> dict[str, Float32Array]:
+        """What every agent sees now, in a fresh dict of fresh arrays, float32, (D,) each."""
+        facts = self._now
+        full = {
+            department: encoder.encode(facts.view, facts=facts)[0]
+            for department, encoder in self._encoders.items()
+        }
+        observations = {}
+        for name, seen in self._seen.items():
+            whole = full[self._cast[name].department]
+            observations[name] = whole if seen is None else whole[seen]
+        return observations
+
+    def state(self) -> Float32Array:
+        """The global state with the true affinities, float32, (D,)."""
+        facts = self._now
+        exact = facts if facts.view.scores is facts.state.affinity else Facts(exact_view(facts.view))
+        encoded: Float32Array = self._state_encoder.encode(exact.view, facts=exact)[0]
+        return encoded
+
+    @property
+    def _now(self) -> Facts:
+        if self._facts is None:
+            raise InputError("no episode has begun: call reset")
+        return self._facts
+
+    def _look(self) -> None:
+        self._facts = Facts(self._observer.observe(self._simulator.state, self._simulator.streams))
+
+    def _joined(self, department: Department, actions: dict[str, Any]) -> FloatArray:
+        agents = self._agents[department]
+        parts = {
+            agent.name: check_action(agent.name, actions[agent.name], (agent.action_size,))
+            for agent in agents
+        }
+        if len(agents) == 1:
+            whole: FloatArray = parts[agents[0].name][None]
+            return whole
+        return join_actions(agents, parts, sum(agent.action_size for agent in agents))
