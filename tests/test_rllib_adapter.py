@@ -395,6 +395,11 @@ def test_a_local_ray_too_small_for_the_job_is_refused_before_it_starts() -> None
         start_ray(1, needed={"CPU": 3.0})
 
 
+def test_cpus_cannot_be_declared_to_a_cluster_that_runs_already() -> None:
+    with pytest.raises(InputError, match="num_cpus=2 is for a local Ray only; the cluster at 192.0.2.1:6379"):
+        start_ray(2, address="192.0.2.1:6379")
+
+
 @pytest.mark.slow
 @QUIET_RAY
 @pytest.mark.parametrize("num_env_runners", [0, 2])

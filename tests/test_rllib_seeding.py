@@ -141,10 +141,9 @@ def test_the_manifest_entry_holds_the_seeds_that_the_environments_get(open_seeds
 
 @pytest.mark.slow
 @QUIET_RAY
-@pytest.mark.parametrize("rllib_seed", [5, None])
-@pytest.mark.parametrize("run_seed", [5, None])
+@pytest.mark.parametrize(("run_seed", "rllib_seed"), [(5, None), (None, 5), (None, None)])
 def test_two_remote_runners_with_16_environments_each_play_distinct_episodes(
-    rllib_seed: int | None, run_seed: int | None
+    run_seed: int | None, rllib_seed: int | None
 ) -> None:
     start_toy_ray()
     config = toy_config(num_env_runners=2, num_envs_per_env_runner=16, run_seed=run_seed)
