@@ -396,7 +396,7 @@ def test_a_local_ray_too_small_for_the_job_is_refused_before_it_starts() -> None
 
 
 def test_cpus_cannot_be_declared_to_a_cluster_that_runs_already() -> None:
-    with pytest.raises(InputError, match="num_cpus=2 is for a local Ray only; the cluster at 192.0.2.1:6379"):
+    with pytest.raises(InputError, match="num_cpus=2 is for a local Ray only; the cluster at"):
         start_ray(2, address="192.0.2.1:6379")
 
 
