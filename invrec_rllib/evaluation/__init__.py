@@ -1,0 +1,25 @@
+"""Policies on common random numbers: rollouts, statistics, comparisons."""
+
+from invrec_rllib.evaluation.compare import compare, scenario_sha256, summarise
+from invrec_rllib.evaluation.comparison import Comparison, Row, format_interval
+from invrec_rllib.evaluation.rollout import Rollout, rollout
+from invrec_rllib.evaluation.statistics import Difference, Estimate, estimate_mean, paired_difference
+from invrec_rllib.evaluation.trajectories import Trajectory, load_trajectories, save_trajectories
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Estimate",
+    "Rollout",
+    "Row",
+    "Trajectory",
+    "compare",
+    "estimate_mean",
+    "format_interval",
+    "load_trajectories",
+    "paired_difference",
+    "rollout",
+    "save_trajectories",
+    "scenario_sha256",
+    "summarise",
+]
