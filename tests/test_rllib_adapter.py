@@ -292,7 +292,10 @@ def fake_world(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return Toy()
 
     monkeypatch.setattr(
-        invrec_rllib.env, "invrec_v0", SimpleNamespace(parallel_env=parallel_env), raising=False
+        invrec_rllib.env,
+        "invrec_v0",
+        SimpleNamespace(parallel_env=parallel_env, InvRecEnv=parallel_env),
+        raising=False,
     )
     return calls
 
@@ -486,3 +489,16 @@ def test_a_quiet_run_prints_nothing_and_a_failing_runner_is_still_heard() -> Non
     assert quiet == ""
     assert done.returncode != 0
     assert "unexpected keyword argument 'x'" in loud
+
+
+def test_the_real_environment_passes_rllibs_check_and_ends_by_truncation() -> None:
+    config = make_env_config("tiny", seed=1)
+    adapter = AdapterCreator(_make_invrec)(config)
+    check_multiagent_environments(adapter)
+    observations, _ = adapter.reset()
+    assert list(observations) == ["inventory", "recommender"]
+    for _ in range(config["scenario"].horizon):
+        result = adapter.step({agent: space.sample() for agent, space in adapter.action_spaces.items()})
+    assert result[2] == {"inventory": False, "recommender": False, "__all__": False}
+    assert result[3] == {"__all__": True}
+    adapter.close()

@@ -129,15 +129,12 @@ def _make_invrec(options: dict[str, Any]) -> Any:
 
     if _SCENARIO_KEY not in options:
         raise InputError("env_config needs the key 'scenario': preset name, path, mapping or Scenario")
-    parameters = inspect.signature(invrec_v0.parallel_env).parameters.values()
-    allowed = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
-    allowed.add(_SCENARIO_KEY)
+    allowed = set(inspect.signature(invrec_v0.InvRecEnv).parameters)
     unknown = sorted(set(options) - allowed)
     if unknown:
         known = ", ".join(sorted(allowed | {SEED_KEY, STREAM_KEY}))
         raise InputError(f"env_config has unknown keys {unknown}; known: {known}")
-    rest = {name: value for name, value in options.items() if name != _SCENARIO_KEY}
-    return invrec_v0.parallel_env(_to_scenario(options[_SCENARIO_KEY]), **rest)
+    return invrec_v0.parallel_env(**{**options, _SCENARIO_KEY: _to_scenario(options[_SCENARIO_KEY])})
 
 
 def _to_scenario(scenario: object) -> Scenario:
