@@ -497,7 +497,7 @@ def test_the_real_environment_passes_rllibs_check_and_ends_by_truncation() -> No
     check_multiagent_environments(adapter)
     observations, _ = adapter.reset()
     assert list(observations) == ["inventory", "recommender"]
-    for _ in range(config["scenario"].horizon):
+    while adapter.par_env.agents:
         result = adapter.step({agent: space.sample() for agent, space in adapter.action_spaces.items()})
     assert result[2] == {"inventory": False, "recommender": False, "__all__": False}
     assert result[3] == {"__all__": True}
