@@ -1,4 +1,4 @@
-"""How a world moves: pure NumPy, batched over episodes. It knows nothing of agents, observations or discounting."""
+"""How a world moves: pure NumPy, batched over episodes; no agents, observations or discounting."""
 
 from invrec_rllib.sim.choice import attraction, mean_demand, purchase_probability
 from invrec_rllib.sim.params import Params, compile_scenario

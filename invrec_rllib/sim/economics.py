@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from invrec_rllib.sim.params import FloatArray, IntArray, Params
-from invrec_rllib.sim.state import Economics
+from invrec_rllib.sim.state import BoolArray, Economics
 
 
 def overflow(params: Params, on_hand: IntArray) -> FloatArray:
@@ -13,7 +13,7 @@ def overflow(params: Params, on_hand: IntArray) -> FloatArray:
     capacity = params.scenario.supply.capacity
     if capacity is None:
         return np.zeros(len(on_hand))
-    excess = np.maximum(on_hand.sum(axis=1) - capacity, 0.0)
+    excess: FloatArray = np.maximum(on_hand.sum(axis=1) - capacity, 0.0)
     return params.scenario.supply.overflow_cost * excess
 
 
@@ -23,12 +23,13 @@ def account(
     period: int,
     order: IntArray,
     exposure: FloatArray,
+    demand: IntArray,
     sales: IntArray,
     unserved: IntArray,
     on_hand_end: IntArray,
     on_order_end: IntArray,
     overflow_cost: FloatArray,
-) -> Economics:
+) -> tuple[Economics, FloatArray]:
     """Itemise the money of one period.
 
     Args:
@@ -36,30 +37,47 @@ def account(
         period: t; the initial stock is charged at 0, what is left is credited at T - 1.
         order: units, (B, N).
         exposure: in [0, 1], (B, M, N).
+        demand: units drawn, (B, N).
         sales: units sold, (B, N).
         unserved: units of demand lost, or waiting at the end of the period, (B, N).
         on_hand_end: units, (B, N).
         on_order_end: units under way after this period's order, (B, N, P).
         overflow_cost: money, (B,).
+
+    Returns:
+        The items, and the value of the demand drawn, stock or no stock, money, (B,).
     """
-    batch = len(order)
+    none = np.zeros(len(order))
     last = period == params.num_periods - 1
     left = on_hand_end + on_order_end.sum(axis=2) if last else None
     rent = params.scenario.recommendation.exposure_cost
-    return Economics(
-        revenue=_total(sales, params.price[period]),
-        purchase_cost=_total(order, params.unit_cost),
-        order_cost=_total(order > 0, params.order_cost) if params.order_cost.any() else np.zeros(batch),
-        holding_cost=_total(on_hand_end, params.holding_cost),
-        stockout_cost=_total(unserved, params.stockout_penalty),
-        overflow_cost=overflow_cost,
-        exposure_cost=rent * exposure.sum(axis=(1, 2)) if rent else np.zeros(batch),
-        initial_stock_cost=np.full(batch, params.initial_stock_cost if period == 0 else 0.0),
-        salvage=np.zeros(batch) if left is None else _total(left, params.salvage_value),
+    price = params.price[period]
+    revenue, purchase_cost, holding_cost, stockout_cost, click_value = _totals(
+        (sales, price),
+        (order, params.unit_cost),
+        (on_hand_end, params.holding_cost),
+        (unserved, params.stockout_penalty),
+        (demand, price),
     )
+    economics = Economics(
+        revenue=revenue,
+        purchase_cost=purchase_cost,
+        order_cost=_totals((order > 0, params.order_cost))[0] if params.charges_orders else none,
+        holding_cost=holding_cost,
+        stockout_cost=stockout_cost,
+        overflow_cost=overflow_cost,
+        exposure_cost=rent * exposure.sum(axis=(1, 2)) if rent else none,
+        initial_stock_cost=np.full(len(order), params.initial_stock_cost) if period == 0 else none,
+        salvage=none if left is None else _totals((left, params.salvage_value))[0],
+    )
+    return economics, click_value
 
 
-def _total(units: IntArray | np.ndarray[tuple[int, ...], np.dtype[np.bool_]], money_per_unit: FloatArray) -> FloatArray:
+def _totals(*terms: tuple[IntArray | BoolArray, FloatArray]) -> FloatArray:
+    """Units (B, N) times money per unit (N,), summed over products; (number of terms, B)."""
     # Not a matrix product: BLAS may round a row differently in batches of different size.
-    total: FloatArray = (units * money_per_unit).sum(axis=1)
+    money = np.empty((len(terms), *terms[0][0].shape))
+    for (units, money_per_unit), out in zip(terms, money, strict=True):
+        np.multiply(units, money_per_unit, out=out)
+    total: FloatArray = np.add.reduce(money, axis=2)
     return total

@@ -1,4 +1,7 @@
-"""Where the units go: orders, deliveries, sales and second choices. All counts are whole units."""
+"""Where the units go: orders, deliveries, sales and second choices. All counts are whole units.
+
+Pipelines (B, N, P) lie in memory slot by slot, where the work on them is a few passes over (B, N).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class Placed(NamedTuple):
 
 
 class Served(NamedTuple):
-    """What demand met: (B, N) each; units sold, sold as second choice, asked in vain, and left on hand."""
+    """What demand met, (B, N) each: units sold, of these as second choice, asked in vain, left on hand."""
 
     sales: IntArray
     substituted: IntArray
@@ -38,25 +41,26 @@ def place_order(
         order: units, (B, N).
         delay: uniforms that the delay inverts, (B, N); None where lead times are certain.
     """
-    wait = np.broadcast_to(params.lead_time, order.shape)
-    if delay is not None:
-        wait = wait + np.searchsorted(params.delay_cumulative[:-1], delay, side="right")
-    at_once = np.where(wait == 0, order, 0)
-    pipeline = on_order.copy()
-    if pipeline.shape[2]:
-        slot = np.maximum(wait - 1, 0)[:, :, None]
-        due = np.take_along_axis(pipeline, slot, axis=2) + (order - at_once)[:, :, None]
-        np.put_along_axis(pipeline, slot, due, axis=2)
-    return Placed(on_hand + at_once, pipeline, at_once)
+    if delay is None:
+        entering = order * params.entry
+    else:
+        wait = params.lead_time + np.searchsorted(params.delay_cumulative[:-1], delay, side="right")
+        slots = np.arange(params.pipeline_length + 1)[:, None, None]
+        entering = order * (wait == slots)
+    at_once = entering[0]
+    pipeline = on_order.transpose(2, 0, 1) + entering[1:]
+    return Placed(on_hand + at_once, pipeline.transpose(1, 2, 0), at_once)
 
 
 def receive(on_hand: IntArray, on_order: IntArray) -> tuple[IntArray, IntArray]:
     """Move time on by one period: the first slot of the pipeline arrives, the others move up."""
     if not on_order.shape[2]:
         return on_hand, on_order
-    shifted = np.zeros_like(on_order)
-    shifted[:, :, :-1] = on_order[:, :, 1:]
-    return on_hand + on_order[:, :, 0], shifted
+    pipeline = on_order.transpose(2, 0, 1)
+    shifted = np.empty(pipeline.shape, dtype=np.int64)
+    shifted[:-1] = pipeline[1:]
+    shifted[-1] = 0
+    return on_hand + pipeline[0], shifted.transpose(1, 2, 0)
 
 
 def serve(
@@ -82,11 +86,11 @@ def serve(
     unmet = demand - first
     left = on_hand - first
     if rounding is None:
-        return Served(first, np.zeros_like(first), unmet, left)
+        return Served(first, np.zeros(first.shape, dtype=np.int64), unmet, left)
     requests = _second_choices(params, left, unmet=unmet, clicks=clicks, weight=weight)
     asked = round_systematically(requests, rounding[:, 0])
     second = np.minimum(left, asked)
-    # Whose wish was met: each product's unmet customers in proportion, in whole units, never more than there are.
+    # Whose wish was met: unmet customers of each product in proportion, whole, never more than there are.
     total_unmet = unmet.sum(axis=1, keepdims=True)
     met_share = second.sum(axis=1, keepdims=True) * (unmet / np.maximum(total_unmet, 1))
     met = np.minimum(round_systematically(met_share, rounding[:, 1]), unmet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class Params:
     @property
     def pipeline_length(self) -> int:
         """P, the longest time from order to arrival."""
-        return self.initial_pipeline.shape[1]
+        return int(self.initial_pipeline.shape[1])
 
     @property
     def slots(self) -> float:
@@ -87,6 +88,43 @@ class Params:
     def random_delays(self) -> bool:
         """Whether lead times are stochastic."""
         return len(self.delay_cumulative) > 1
+
+    @cached_property
+    def visitors(self) -> FloatArray:
+        """Mean visitors per period and segment, (T, M, 1)."""
+        return np.multiply.outer(self.season, self.traffic)[:, :, None]
+
+    @cached_property
+    def entry(self) -> IntArray:
+        """1 at the lead time of each product, 0 elsewhere, (P + 1, 1, N): where a punctual order enters."""
+        slots = np.arange(self.pipeline_length + 1)[:, None, None]
+        entry: IntArray = (slots == self.lead_time).astype(np.int64)
+        return entry
+
+    @cached_property
+    def delivers_at_once(self) -> bool:
+        """Whether some product has lead time 0."""
+        return bool((self.lead_time == 0).any())
+
+    @cached_property
+    def charges_orders(self) -> bool:
+        """Whether some product has a fixed cost of ordering."""
+        return bool(self.order_cost.any())
+
+    @cached_property
+    def affinity_pull(self) -> FloatArray:
+        """What the long-run affinity adds per period [rho abar], (M, N)."""
+        return self.scenario.tastes.reversion * self.affinity
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether unmet demand is backordered."""
+        return self.scenario.demand.unmet == "backorder"
+
+    @cached_property
+    def largest_order(self) -> int | None:
+        """The largest limit on any order, units; None where no product has one."""
+        return None if self.scenario.products.max_order is None else int(self.max_order.max())
 
 
 def compile_scenario(scenario: Scenario) -> Params:

@@ -38,26 +38,29 @@ def simulate_period(
     clicks = draw_clicks(params, weight, draws, period=t)
     demand = clicks.sum(axis=1)
     # 4. Who waited is served first, then first choices, then second choices.
-    caught_up = np.minimum(placed.on_hand, state.backorders)
+    caught_up = np.minimum(placed.on_hand, state.backorders) if params.waits else None
     served = serve(
         params,
-        placed.on_hand - caught_up,
+        placed.on_hand if caught_up is None else placed.on_hand - caught_up,
         demand,
         clicks=clicks,
         weight=weight,
         rounding=draws.substitution,
     )
-    sales = served.sales + caught_up
-    waits = params.scenario.demand.unmet == "backorder"
-    backorders = state.backorders - caught_up + served.unserved if waits else state.backorders
+    sales, lost, backorders = served.sales, served.unserved, state.backorders
+    if caught_up is not None:
+        sales = sales + caught_up
+        backorders = backorders - caught_up + served.unserved
+        lost = np.zeros_like(demand)
     # 5. Money.
-    economics = account(
+    economics, click_value = account(
         params,
         period=t,
         order=order,
         exposure=exposure,
+        demand=demand,
         sales=sales,
-        unserved=backorders if waits else served.unserved,
+        unserved=backorders if params.waits else lost,
         on_hand_end=served.on_hand_end,
         on_order_end=placed.on_order,
         overflow_cost=overflow_cost,
@@ -68,7 +71,7 @@ def simulate_period(
         params,
         state.affinity,
         exposure,
-        unmet_share=unmet / np.maximum(demand, 1),
+        unmet_share=unmet / np.maximum(demand, 1) if params.scenario.tastes.disappointment else None,
         taste_noise=draws.taste_noise,
     )
     # 7. The next period begins with its delivery.
@@ -80,10 +83,10 @@ def simulate_period(
         demand=demand,
         sales=sales,
         substituted=served.substituted,
-        lost=np.zeros_like(demand) if waits else served.unserved,
+        lost=lost,
         on_hand_end=served.on_hand_end,
         delivered=placed.at_once + on_hand - served.on_hand_end,
-        click_value=(demand * params.price[t]).sum(axis=1),
+        click_value=click_value,
         economics=economics,
     )
     return (

@@ -1,17 +1,30 @@
-"""Poisson counts by inverting given uniforms, so that they rise with their mean on every path."""
+"""Poisson counts by inverting given uniforms, so that they rise with their mean on every path.
+
+Nearly every count is found without evaluating the distribution: below a mean of 24 a table brackets it, from
+there on an expansion around the normal quantile does. Where these leave a choice the distribution function
+decides, so the counts are exact.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-from scipy.special import gammaln, ndtri, pdtr
+from numpy.typing import NDArray
+from scipy.special import ndtri, pdtr
 
 from invrec_rllib.sim.params import FloatArray, IntArray
 
-# Up to this mean the search from 0 is faster, and its counts fit into 8 bits: P(count > 127) < 1e-50.
-_LARGEST_SEARCHED_MEAN = 20.0
-_LARGEST_SEARCHED_COUNT = 127
-# Below this share of unfinished cells it pays to gather them.
-_SPARSE = 0.15
+# Rows of equal width in the square root of the mean, columns of equal width in the uniform; both steps are
+# powers of 2, so that scaling is exact. About 1 % of cells stay open.
+_TABLE_LIMIT = 24
+_ROWS_PER_ROOT = 512
+_COLUMNS = 1024
+# Within the reach (normal quantile) the expansion errs by less than this over mean^1.5, for means from 10.
+_EXPANSION_REACH = 3.5
+_EXPANSION_ERROR = 1.6
+# Cells worked on at once: few enough for the cache, enough to make calls cheap.
+_BLOCK_CELLS = 16384
 
 
 def poisson_quantile(mean: FloatArray, uniform: FloatArray) -> IntArray:
@@ -26,85 +39,92 @@ def poisson_quantile(mean: FloatArray, uniform: FloatArray) -> IntArray:
     Returns:
         Counts, same shape.
     """
-    large = mean > _LARGEST_SEARCHED_MEAN
-    if not large.any():
-        return _search_from_zero(mean, uniform).astype(np.int64)
     count = np.empty(mean.shape, dtype=np.int64)
-    count[large] = _search_from_normal(mean[large], uniform[large])
-    small = ~large
-    count[small] = _search_from_zero(mean[small], uniform[small])
+    if mean.size <= _BLOCK_CELLS:
+        _fill(count, mean, uniform)
+        return count
+    rows = max(1, _BLOCK_CELLS * len(mean) // mean.size)
+    for start in range(0, len(mean), rows):
+        block = slice(start, start + rows)
+        _fill(count[block], mean[block], uniform[block])
     return count
 
 
-def _search_from_zero(mean: FloatArray, uniform: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
-    """Adds up the probabilities of 0, 1, 2, ... until they reach the uniform, over all cells at once."""
-    probability = np.exp(-mean)
-    cumulative = probability.copy()
-    beyond = uniform > cumulative
-    count = beyond.astype(np.int8)
-    k = 1
-    while k < _LARGEST_SEARCHED_COUNT:
-        probability *= mean
-        probability *= 1.0 / k
-        cumulative += probability
-        np.greater(uniform, cumulative, out=beyond)
-        unfinished = np.count_nonzero(beyond)
-        if unfinished == 0:
-            break
-        count += beyond.view(np.int8)
-        k += 1
-        if unfinished < _SPARSE * beyond.size:
-            _finish_sparse(count, k, beyond, mean, uniform, probability, cumulative)
-            break
+def _fill(count: IntArray, mean: FloatArray, uniform: FloatArray) -> None:
+    large = mean >= _TABLE_LIMIT
+    num_large = np.count_nonzero(large)
+    if num_large == 0:
+        count[...] = _look_up(mean, uniform)
+        return
+    count[large] = _expand(mean[large], uniform[large])
+    if num_large < mean.size:
+        small = ~large
+        count[small] = _look_up(mean[small], uniform[small])
+
+
+def _look_up(mean: FloatArray, uniform: FloatArray) -> NDArray[np.int8]:
+    """Counts at means below the table's limit."""
+    index = (np.sqrt(mean) * _ROWS_PER_ROOT).astype(np.int64)
+    index *= _COLUMNS
+    index += (uniform * _COLUMNS).astype(np.int64)
+    count = _table().take(index)
+    open_ = count < 0
+    if np.count_nonzero(open_):
+        bound = -1 - count[open_].astype(np.int64)
+        count[open_] = _climb(bound, mean[open_], uniform[open_])
     return count
 
 
-def _finish_sparse(
-    count: np.ndarray[tuple[int, ...], np.dtype[np.int8]],
-    k: int,
-    beyond: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    mean: FloatArray,
-    uniform: FloatArray,
-    probability: FloatArray,
-    cumulative: FloatArray,
-) -> None:
-    """Goes on with the unfinished cells alone; the same arithmetic, so the same counts."""
-    cells = np.flatnonzero(beyond)
-    flat_count = count.reshape(-1)
-    mean, uniform = mean.reshape(-1)[cells], uniform.reshape(-1)[cells]
-    probability, cumulative = probability.reshape(-1)[cells], cumulative.reshape(-1)[cells]
-    while cells.size and k < _LARGEST_SEARCHED_COUNT:
-        probability *= mean
-        probability *= 1.0 / k
-        cumulative += probability
-        keep = uniform > cumulative
-        cells = cells[keep]
-        flat_count[cells] += 1
-        mean, uniform = mean[keep], uniform[keep]
-        probability, cumulative = probability[keep], cumulative[keep]
-        k += 1
+@cache
+def _table() -> NDArray[np.int8]:
+    """Counts by cell of (mean, uniform), flat; -1 - k where a cell holds counts from k on, not k alone."""
+    means = (np.arange(np.ceil(_TABLE_LIMIT**0.5 * _ROWS_PER_ROOT) + 1) / _ROWS_PER_ROOT) ** 2
+    uniforms = np.arange(_COLUMNS) / _COLUMNS
+    cumulative = pdtr(np.arange(127.0), means[:, None])
+    count = np.array([np.searchsorted(row, uniforms) for row in cumulative])
+    # Counts rise with mean and uniform, so a cell's corners bound them; the last column has no upper corner.
+    table = -1 - count[:-1]
+    closed = count[:-1, :-1] == count[1:, 1:]
+    table[:, :-1][closed] = count[:-1, :-1][closed]
+    return table.astype(np.int8).reshape(-1)
 
 
-def _search_from_normal(mean: FloatArray, uniform: FloatArray) -> IntArray:
-    """Starts at the normal approximation with its skewness term, then steps to the exact quantile."""
-    z = ndtri(np.clip(uniform, 1e-300, None))
-    root = np.sqrt(mean)
-    start = np.maximum(np.floor(mean + root * z + (z * z - 1.0) / 6.0), 0.0)
-    count = start.astype(np.int64)
-    log_mean = np.log(mean)
-    cumulative = pdtr(count, mean)
-    while True:  # up, where too little probability lies at or below the count
-        low = cumulative < uniform
-        # At uniforms within rounding of 1 the sum may stop short of them.
-        low &= count < mean + 40.0 * root
-        if not low.any():
-            break
+def _climb(count: IntArray, mean: FloatArray, uniform: FloatArray) -> IntArray:
+    """The quantiles by the distribution function, from lower bounds on them."""
+    low = np.flatnonzero(pdtr(count, mean) < uniform)
+    while low.size:
         count[low] += 1
-        cumulative[low] += np.exp(count[low] * log_mean[low] - mean[low] - gammaln(count[low] + 1.0))
-    while True:  # down, where one less would do
-        below = cumulative - np.exp(count * log_mean - mean - gammaln(count + 1.0))
-        high = (below >= uniform) & (count > 0)
-        if not high.any():
-            return count
+        low = low[pdtr(count[low], mean[low]) < uniform[low]]
+    return count
+
+
+def _expand(mean: FloatArray, uniform: FloatArray) -> IntArray:
+    """Counts at means from the table's limit on.
+
+    Cornish-Fisher expansion in powers of mean^-1/2, as in M. B. Giles, "Algorithm 955: approximation of the
+    inverse Poisson cumulative distribution function", ACM Transactions on Mathematical Software 42(1), 2016.
+    """
+    z = ndtri(np.maximum(uniform, 1e-300))
+    square, root = z * z, np.sqrt(mean)
+    quantile = (square * square / 270 + square * (7 / 810) - 8 / 405) / mean
+    quantile -= z * (square + 2) / (72 * root)
+    quantile += mean + root * z + (square / 6 + 1 / 3)
+    closed = np.abs(quantile - np.rint(quantile)) > _EXPANSION_ERROR / (mean * root)
+    closed &= np.abs(z) < _EXPANSION_REACH
+    count = np.zeros(mean.shape, dtype=np.int64)
+    np.copyto(count, quantile, where=closed, casting="unsafe")
+    open_ = ~closed
+    if np.count_nonzero(open_):
+        count[open_] = _search(quantile[open_].astype(np.int64), mean[open_], uniform[open_])
+    return count
+
+
+def _search(count: IntArray, mean: FloatArray, uniform: FloatArray) -> IntArray:
+    """The quantiles by the distribution function, from guesses."""
+    count = np.maximum(count, 0)
+    high = np.flatnonzero(pdtr(count, mean) >= uniform)
+    while high.size:
+        high = high[count[high] > 0]
         count[high] -= 1
-        cumulative[high] = below[high]
+        high = high[pdtr(count[high], mean[high]) >= uniform[high]]
+    return _climb(count, mean, uniform)

@@ -91,22 +91,18 @@ class Simulator:
 
 def check_order(params: Params, order: Any, *, state: State) -> IntArray:
     """The order as whole units, or an `InputError` that says what is wrong with it."""
-    values = np.asarray(order)
+    units = np.asarray(order)
     expected = (state.num_episodes, params.num_products)
-    if values.shape != expected:
-        raise InputError(f"order has shape {values.shape}, must be {expected} (episodes, products)")
-    if not np.issubdtype(values.dtype, np.integer):
-        if not np.issubdtype(values.dtype, np.floating) or not (np.floor(values) == values).all():
-            raise InputError("order must hold whole units, got fractions, NaN or another type")
-        if not (np.abs(values) < 2.0**62).all():
-            raise InputError("order must be finite, got infinity or an absurd number of units")
-    units = values.astype(np.int64, copy=False)
-    low = units < 0
-    if low.any() or (units > params.max_order).any():
-        worst = np.argwhere(low | (units > params.max_order))[0]
+    if units.shape != expected:
+        raise InputError(f"order has shape {units.shape}, must be {expected} (episodes, products)")
+    if units.dtype != np.int64:
+        units = _as_whole_units(units)
+    if units.min() < 0 or (params.largest_order is not None and (units > params.max_order).any()):
+        worst = np.argwhere((units < 0) | (units > params.max_order))[0]
+        limit = "" if params.largest_order is None else f"and at most {params.max_order[worst[1]]} "
         raise InputError(
-            f"order of product {worst[1]} is {units[tuple(worst)]}, must be between 0 and "
-            f"{params.max_order[worst[1]]} units (products.max_order)"
+            f"order of product {worst[1]} is {units[tuple(worst)]} units, must be at least 0 {limit}"
+            "(products.max_order)"
         )
     if state.period % params.scenario.supply.review_periods and units.any():
         raise InputError(
@@ -116,18 +112,41 @@ def check_order(params: Params, order: Any, *, state: State) -> IntArray:
     return units
 
 
+def _as_whole_units(values: np.ndarray[Any, np.dtype[Any]]) -> IntArray:
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"order must hold whole units, got values of type {values.dtype}")
+    wrong = (
+        ~(np.abs(values) < 2.0**62)
+        if values.dtype.kind == "u"
+        else ~((np.floor(values) == values) & (np.abs(values) < 2.0**62))
+    )
+    if wrong.any():
+        worst = np.argwhere(wrong)[0]
+        raise InputError(
+            f"order of product {worst[1]} is {values[tuple(worst)]}, must be a whole number of units"
+        )
+    return values.astype(np.int64)
+
+
 def check_exposure(params: Params, exposure: Any, *, state: State) -> FloatArray:
     """The exposure as floats, or an `InputError` that says what is wrong with it."""
-    values = np.asarray(exposure, dtype=np.float64)
+    values = np.asarray(exposure)
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"exposure must hold numbers in [0, 1], got values of type {values.dtype}")
+    values = np.ascontiguousarray(values, dtype=np.float64)
     expected = (state.num_episodes, params.num_segments, params.num_products)
     if values.shape != expected:
-        raise InputError(f"exposure has shape {values.shape}, must be {expected} (episodes, segments, products)")
+        raise InputError(
+            f"exposure has shape {values.shape}, must be {expected} (episodes, segments, products)"
+        )
+    low, high = values.min(), values.max()
     # Written so that NaN fails.
-    if not (values.min() >= 0.0 and values.max() <= 1.0 + _BUDGET_TOLERANCE):
-        raise InputError(f"exposure must lie in [0, 1], got values from {values.min()} to {values.max()}")
-    used = values.sum(axis=-1).max()
+    if not (low >= 0.0 and high <= 1.0 + _BUDGET_TOLERANCE):
+        raise InputError(f"exposure must lie in [0, 1], got values from {low:g} to {high:g}")
+    used = np.einsum("bmn->bm", values).max()
     if used > params.slots + _BUDGET_TOLERANCE:
         raise InputError(
-            f"exposure of one segment sums to {used:.6g}, above its {params.slots:g} slots (recommendation.slots)"
+            f"exposure of one segment sums to {used:.6g}, above its {params.slots:g} slots "
+            "(recommendation.slots)"
         )
     return values

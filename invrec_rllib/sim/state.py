@@ -41,7 +41,7 @@ class State:
     @property
     def num_episodes(self) -> int:
         """B."""
-        return self.on_hand.shape[0]
+        return len(self.on_hand)
 
     @property
     def inventory_position(self) -> IntArray:
@@ -93,8 +93,8 @@ class Outcome:
         substituted: units of `sales` sold to customers whose first choice was out of stock.
         lost: units of demand neither served nor waiting.
         on_hand_end: units in stock at the end, before the next delivery.
-        delivered: units that arrived since the decision: orders of lead time 0, and the delivery that opens the
-            next period.
+        delivered: units that arrived since the decision: orders of lead time 0, and the delivery that opens
+            the next period.
         click_value: price times demand drawn, stock or no stock, money, (B,).
         economics: the money, itemised.
     """
@@ -121,7 +121,7 @@ def initial_state(params: Params, num_episodes: int) -> State:
     """
     shape = (num_episodes, params.num_products)
     cells = (num_episodes, params.num_segments, params.num_products)
-    on_order = np.zeros((*shape, params.pipeline_length), dtype=np.int64)
+    on_order = np.zeros((params.pipeline_length, *shape), dtype=np.int64).transpose(1, 2, 0)
     on_hand = np.tile(params.initial_on_hand, (num_episodes, 1))
     if params.pipeline_length:
         on_hand += params.initial_pipeline[:, 0]

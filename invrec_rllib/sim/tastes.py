@@ -10,7 +10,7 @@ def next_affinity(
     affinity: FloatArray,
     exposure: FloatArray,
     *,
-    unmet_share: FloatArray,
+    unmet_share: FloatArray | None,
     taste_noise: FloatArray | None,
 ) -> FloatArray:
     """One step of `a <- a + rho (abar - a) + kappa e - gamma u + sigma eps`.
@@ -19,7 +19,7 @@ def next_affinity(
         params: the world.
         affinity: log-attraction [a], (B, M, N).
         exposure: [e], (B, M, N).
-        unmet_share: share of each product's demand that went unmet [u], in [0, 1], (B, N).
+        unmet_share: share of each product's demand that went unmet [u], (B, N); None where gamma is 0.
         taste_noise: standard normal [eps], (B, M, N); None where sigma is 0.
 
     Returns:
@@ -27,11 +27,11 @@ def next_affinity(
     """
     tastes = params.scenario.tastes
     moved: FloatArray = affinity * (1.0 - tastes.reversion)
-    moved += tastes.reversion * params.affinity
+    moved += params.affinity_pull
     if tastes.carryover:
         moved += tastes.carryover * exposure
-    if tastes.disappointment:
-        moved -= tastes.disappointment * unmet_share[:, None, :]
+    if unmet_share is not None:
+        moved -= (tastes.disappointment * unmet_share)[:, None, :]
     if taste_noise is not None:
         moved += tastes.noise * taste_noise
     return moved
