@@ -1,0 +1,120 @@
+"""What a training run is: one validated, frozen set of settings, from Python, the command line or YAML."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from invrec_rllib.errors import InputError
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class TrainSettings(BaseModel):
+    """Everything that decides a run, but for code and chance of the machine.
+
+    The defaults train the pair on `grocery` in a few minutes on two cores.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    scenario: Annotated[str, Field(min_length=1)] = Field(
+        default="grocery", description="Preset name, or path of a scenario file."
+    )
+    algo: Literal["ppo"] = Field(default="ppo", description="RLlib algorithm.")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="Seed of worlds and networks.")
+
+    iterations: Count = Field(default=60, description="Training iterations in all, resumed ones included.")
+    steps_per_iteration: Count = Field(default=4160, description="Env steps sampled per iteration.")
+    epochs: Count = Field(default=6, description="Passes over an iteration's steps.")
+    minibatch_size: Count = Field(default=520, description="Steps per gradient step.")
+    learning_rate_inventory: Positive = Field(default=1e-3, description="Adam's step size, inventory agent.")
+    learning_rate_recommender: Positive = Field(default=1e-3, description="Adam's step size, recommender.")
+    learning_rate_end: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.1,
+        description="Share of the step sizes that is left at the last iteration; linear in between.",
+    )
+    discount: Annotated[float, Field(ge=0, le=1)] = Field(default=0.99, description="Per period [gamma].")
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="Advantage estimation.")
+    clip: Positive = Field(default=0.2, description="PPO's bound on the probability ratio, 1 +- clip.")
+    entropy: Annotated[float, Field(ge=0)] = Field(default=0.0, description="Entropy bonus.")
+
+    information: Literal["full", "observed", "department"] = Field(
+        default="observed", description="What the agents see; see the environment's manual."
+    )
+    reward: Literal["team", "siloed", "mixed"] = Field(
+        default="team", description="Whose profit is rewarded."
+    )
+    mixed_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="Weight of the team's profit in the mixed reward."
+    )
+    network: Literal["product", "mlp"] = Field(
+        default="product",
+        description="Weights shared over products and segments, or RLlib's default fully connected network.",
+    )
+    hidden: Count = Field(default=32, description="Width of product embeddings, or of the two mlp layers.")
+    cell_hidden: Count = Field(default=16, description="Width of (segment, product) embeddings.")
+    initial_std: Positive = Field(
+        default=0.3, description="Spread of actions before training, of a range of -1..1."
+    )
+
+    env_runners: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Remote sampling processes; 0: sample in the training process."
+    )
+    envs_per_runner: Count = Field(
+        default=16, description="Environments that a sampling process steps together."
+    )
+    evaluate_every: Annotated[int, Field(ge=0)] = Field(
+        default=5, description="Iterations between evaluations on common random numbers; 0: never."
+    )
+    evaluate_episodes: Count = Field(default=100, description="Episodes per evaluation during training.")
+    final_episodes: Annotated[int, Field(ge=2)] = Field(
+        default=500, description="Episodes of the comparison with simple policies at the end."
+    )
+    checkpoint_every: Count = Field(default=5, description="Iterations between checkpoints.")
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> TrainSettings:
+        if self.minibatch_size > self.steps_per_iteration:
+            raise ValueError(
+                f"minibatch_size = {self.minibatch_size} is above steps_per_iteration = {self.steps_per_iteration}"
+            )
+        return self
+
+
+def make_settings(data: dict[str, Any], *, source: str = "settings") -> TrainSettings:
+    """Validate settings.
+
+    Raises:
+        InputError: one line per fault, each naming the setting, its value and what is allowed.
+    """
+    try:
+        return TrainSettings.model_validate(data)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, fault['loc'])) or 'settings'}: "
+            f"{fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
+            for fault in error.errors()
+        ]
+        raise InputError(f"{source} are not valid:\n  " + "\n  ".join(lines)) from error
+
+
+def load_settings(path: str | os.PathLike[str], **overrides: Any) -> TrainSettings:
+    """Read settings from a YAML file of the keys of `TrainSettings`; overrides win.
+
+    Raises:
+        InputError: the file is missing, not YAML, not a mapping, or holds an unknown key or a bad value.
+    """
+    file = Path(path).expanduser()
+    try:
+        data = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"settings file {file} cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"settings file {file} must hold a mapping, got {type(data).__name__}")
+    return make_settings({**data, **overrides}, source=f"settings in {file}")

@@ -1,0 +1,120 @@
+"""An RLlib configuration from our settings: ordinary `PPOConfig`, two policies, nothing hidden."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from invrec_rllib.env.encoder import encoder_for
+from invrec_rllib.learning.settings import TrainSettings
+from invrec_rllib.rllib.callbacks import EconomicsCallback
+from invrec_rllib.rllib.modules import ProductModule
+from invrec_rllib.rllib.register import make_env_config, register
+from invrec_rllib.scenario import Scenario, load_scenario
+from invrec_rllib.sim import Params, compile_scenario
+
+Agent = Literal["inventory", "recommender"]
+INVENTORY: Agent = "inventory"
+RECOMMENDER: Agent = "recommender"
+# A list: a set would make the order of initialisation, and so the weights, depend on the hash seed.
+AGENTS: list[Agent] = [INVENTORY, RECOMMENDER]
+
+
+def policy_of_agent(agent_id: str, episode: Any = None, **kwargs: Any) -> str:
+    """The department that an agent belongs to, for `policy_mapping_fn`."""
+    return INVENTORY if agent_id.startswith(INVENTORY) else RECOMMENDER
+
+
+def env_options(settings: TrainSettings) -> dict[str, Any]:
+    """Options of `invrec_v0.parallel_env` that a run's settings decide."""
+    return {
+        "information": settings.information,
+        "reward": settings.reward,
+        "mixed_weight": settings.mixed_weight,
+    }
+
+
+def build_config(settings: TrainSettings, *, scenario: Scenario | None = None) -> PPOConfig:
+    """The RLlib configuration of a run; change it further as any other before `build_algo`.
+
+    Args:
+        settings: of the run.
+        scenario: the world; None loads the one that the settings name.
+
+    Raises:
+        InputError, ScenarioError: settings or scenario are not valid; found before Ray starts.
+    """
+    world = scenario or load_scenario(settings.scenario)
+    register()
+    config = (
+        PPOConfig()
+        .environment(
+            "invrec_v0",
+            env_config=make_env_config(world, seed=settings.seed, **env_options(settings)),
+            # Ours is checked by its own suite; RLlib's check would reset every sub-environment with one seed.
+            disable_env_checking=True,
+        )
+        .env_runners(
+            num_env_runners=settings.env_runners,
+            num_envs_per_env_runner=settings.envs_per_runner,
+            batch_mode="complete_episodes",
+        )
+        .learners(num_learners=0)
+        .multi_agent(
+            policies=AGENTS,
+            policy_mapping_fn=policy_of_agent,
+            algorithm_config_overrides_per_module={
+                INVENTORY: PPOConfig.overrides(lr=_schedule(settings, settings.learning_rate_inventory)),
+                RECOMMENDER: PPOConfig.overrides(lr=_schedule(settings, settings.learning_rate_recommender)),
+            },
+        )
+        .training(
+            gamma=settings.discount,
+            lambda_=settings.gae_lambda,
+            train_batch_size_per_learner=settings.steps_per_iteration,
+            minibatch_size=settings.minibatch_size,
+            num_epochs=settings.epochs,
+            clip_param=settings.clip,
+            entropy_coeff=settings.entropy,
+            use_kl_loss=False,
+            vf_loss_coeff=1.0,
+            # Returns are tens of rewards: the default bound of 10 would stop the critic from learning them.
+            vf_clip_param=float("inf"),
+        )
+        .callbacks(EconomicsCallback)
+        .debugging(seed=settings.seed, log_level="ERROR")
+    )
+    return _with_modules(config, settings, params=compile_scenario(world))
+
+
+def _schedule(settings: TrainSettings, rate: float) -> list[list[float]]:
+    steps = settings.iterations * settings.steps_per_iteration
+    return [[0, rate], [steps, rate * settings.learning_rate_end]]
+
+
+def _with_modules(config: PPOConfig, settings: TrainSettings, *, params: Params) -> PPOConfig:
+    if settings.network == "mlp":
+        config.rl_module(
+            model_config=DefaultModelConfig(fcnet_hiddens=[settings.hidden] * 2, vf_share_layers=False)
+        )
+        return config
+    specs = {
+        agent: RLModuleSpec(
+            module_class=ProductModule,
+            model_config={
+                "layout": asdict(encoder_for(params, agent, settings.information).layout),
+                "hidden": settings.hidden,
+                "cell_hidden": settings.cell_hidden,
+                "initial_std": settings.initial_std,
+                "value_scale": min(1.0 / max(1.0 - settings.discount, 1e-6), float(params.num_periods)),
+            },
+        )
+        for agent in AGENTS
+    }
+    config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
+    return config

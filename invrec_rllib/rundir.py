@@ -1,0 +1,230 @@
+"""The folder of a run: what is in it, written so that nothing is lost and nothing is overwritten in silence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from invrec_rllib.errors import InputError
+from invrec_rllib.learning.settings import TrainSettings, load_settings
+from invrec_rllib.scenario import Scenario, load_scenario, save_scenario
+from invrec_rllib.scenario.files import write_text_atomically
+
+_PACKAGES = ("invrec-rllib", "ray", "torch", "numpy", "pettingzoo", "gymnasium")
+_CHECKPOINT = "iteration_{:06d}"
+
+
+class RunDir:
+    """One run on disk.
+
+    `manifest.json` says how it was made, `settings.yaml` and `scenario.yaml` what it trains, `progress.csv` how
+    it went (a row per iteration), `results.jsonl` RLlib's own metrics, `tensorboard/` both, `checkpoints/` the
+    agents, `comparison.json` and `trajectory.npz` what they earn in the end.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).expanduser().resolve()
+        self.manifest_file = self.path / "manifest.json"
+        self.settings_file = self.path / "settings.yaml"
+        self.scenario_file = self.path / "scenario.yaml"
+        self.progress_file = self.path / "progress.csv"
+        self.results_file = self.path / "results.jsonl"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+        self.comparison_file = self.path / "comparison.json"
+        self.trajectory_file = self.path / "trajectory.npz"
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], settings: TrainSettings, *, scenario: Scenario) -> RunDir:
+        """Make the folder of a new run.
+
+        Raises:
+            InputError: it exists and is not empty.
+        """
+        run = cls(path)
+        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            raise InputError(
+                f"{run.path} exists and is not empty: choose another folder, or resume the run with --resume"
+            )
+        run.checkpoints.mkdir(parents=True)
+        save_scenario(scenario, run.scenario_file)
+        run.write_settings(settings)
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunDir:
+        """The folder of an existing run.
+
+        Raises:
+            InputError: there is none.
+        """
+        run = cls(path)
+        if not run.settings_file.is_file() or not run.scenario_file.is_file():
+            raise InputError(
+                f"{run.path} is not a run of invrec train: it has no settings.yaml and scenario.yaml"
+            )
+        return run
+
+    def settings(self) -> TrainSettings:
+        """The settings that it was started with, or last extended to."""
+        return load_settings(self.settings_file)
+
+    def scenario(self) -> Scenario:
+        """The world that it trains on."""
+        return load_scenario(self.scenario_file)
+
+    def write_settings(self, settings: TrainSettings) -> None:
+        """Write `settings.yaml`."""
+        write_text_atomically(
+            self.settings_file, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+        )
+
+    def manifest(self) -> dict[str, Any]:
+        """What `update_manifest` wrote so far; empty where nothing was."""
+        if not self.manifest_file.is_file():
+            return {}
+        content: dict[str, Any] = json.loads(self.manifest_file.read_text("utf-8"))
+        return content
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Merge entries into `manifest.json`."""
+        merged = {**self.manifest(), **entries}
+        write_text_atomically(self.manifest_file, json.dumps(merged, indent=2, default=str) + "\n")
+
+    def progress(self) -> list[dict[str, str]]:
+        """Rows of `progress.csv`, as text."""
+        if not self.progress_file.is_file():
+            return []
+        with self.progress_file.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def append_progress(self, row: Mapping[str, Any]) -> None:
+        """Add a row to `progress.csv`; None becomes an empty value."""
+        new = not self.progress_file.is_file()
+        with self.progress_file.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def append_result(self, result: Mapping[str, Any]) -> None:
+        """Add a line to `results.jsonl`."""
+        with self.results_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(result, default=str) + "\n")
+
+    def forget_after(self, iteration: int) -> None:
+        """Drop the logs of iterations after the one that the run resumes from."""
+        rows = [row for row in self.progress() if int(row["iteration"]) <= iteration]
+        if rows:
+            text = io.StringIO(newline="")
+            writer = csv.DictWriter(text, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+            write_text_atomically(self.progress_file, text.getvalue())
+        else:
+            self.progress_file.unlink(missing_ok=True)
+        if self.results_file.is_file():
+            lines = self.results_file.read_text("utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["training_iteration"] <= iteration]
+            write_text_atomically(self.results_file, "".join(kept))
+
+    def save_checkpoint(self, iteration: int, write: Callable[[Path], None]) -> Path:
+        """Let `write` fill a folder, and give it its name only when it is complete.
+
+        The two newest checkpoints are kept.
+        """
+        target = self.checkpoints / _CHECKPOINT.format(iteration)
+        if target.is_dir():
+            return target
+        part = self.checkpoints / f".part-{os.getpid()}"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        write(part)
+        part.rename(target)
+        for old in self._complete_checkpoints()[:-2]:
+            shutil.rmtree(old)
+        return target
+
+    def latest_checkpoint(self) -> Path:
+        """The newest complete checkpoint.
+
+        Raises:
+            InputError: there is none yet.
+        """
+        complete = self._complete_checkpoints()
+        if not complete:
+            raise InputError(f"{self.path} has no checkpoint yet")
+        return complete[-1]
+
+    def _complete_checkpoints(self) -> list[Path]:
+        return sorted(self.checkpoints.glob("iteration_*"))
+
+
+def iteration_of(checkpoint: Path) -> int:
+    """The iteration that a checkpoint of `RunDir` was written after."""
+    return int(checkpoint.name.removeprefix("iteration_"))
+
+
+def find_checkpoint(path: str | os.PathLike[str]) -> Path:
+    """A checkpoint from its own path, or the newest of a run's folder."""
+    given = Path(path).expanduser().resolve()
+    return RunDir.open(given).latest_checkpoint() if (given / "settings.yaml").is_file() else given
+
+
+def describe_machine() -> dict[str, Any]:
+    """Versions, git revision and hardware, for manifests."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "git_revision": _git_revision(),
+        "hardware": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
+        "command": " ".join(["invrec", *sys.argv[1:]])
+        if Path(sys.argv[0]).name == "invrec"
+        else " ".join(sys.argv),
+    }
+
+
+def now() -> str:
+    """UTC time, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that this code runs from; None where it was installed from a package."""
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

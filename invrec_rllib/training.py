@@ -1,0 +1,332 @@
+"""Train the pair with RLlib: one loop that logs money, evaluates fairly, checkpoints, stops and resumes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from tensorboardX import SummaryWriter
+
+from invrec_rllib.evaluation.compare import summarise
+from invrec_rllib.evaluation.comparison import Comparison
+from invrec_rllib.evaluation.rollout import Rollout, rollout
+from invrec_rllib.evaluation.trajectories import save_trajectories
+from invrec_rllib.learning.settings import TrainSettings
+from invrec_rllib.rllib.algorithm import AGENTS, build_config
+from invrec_rllib.rllib.callbacks import ECONOMICS
+from invrec_rllib.rllib.quiet import build_quietly, resources_needed, start_ray, stop_ray
+from invrec_rllib.rllib.seeding import describe_seeding
+from invrec_rllib.rllib.trained import TrainedPolicy, load_trained, save_agents_file
+from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
+from invrec_rllib.scenario import Scenario, load_scenario
+from invrec_rllib.scenario.files import write_text_atomically
+from invrec_rllib.sim import compile_scenario
+
+BASELINES = ("silo", "traditional")
+# Seeds of evaluations; training draws its worlds from hashes of the run's seed and never meets these.
+_VALIDATION_SEED = 1_000_003
+FINAL_SEED = 2_000_003
+# Streams 0 and 1 are RLlib's training and evaluation: a resumed run must not play its first episodes again.
+_FIRST_RESUMED_STREAM = 2
+
+
+@dataclass
+class Watcher:
+    """What a caller wants to hear of a run; each function is optional.
+
+    Attributes:
+        on_start: called with (first iteration to do, number of iterations).
+        on_iteration: called with each row of `progress.csv`.
+        on_comparison: called with a policy's name and the fraction done, during the final comparison.
+        stop: asked after every iteration whether to stop.
+    """
+
+    on_start: Callable[[int, int], None] = lambda first, total: None
+    on_iteration: Callable[[dict[str, Any]], None] = lambda row: None
+    on_comparison: Callable[[str, float], None] = lambda policy, fraction: None
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        path: of the run's folder.
+        iterations: done in all.
+        stopped: whether it was stopped before its last iteration.
+        checkpoint: the newest.
+        comparison: with the simple policies; None where it was stopped.
+    """
+
+    path: Path
+    iterations: int
+    stopped: bool
+    checkpoint: Path
+    comparison: Comparison | None = field(default=None)
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    out: str | os.PathLike[str],
+    watcher: Watcher | None = None,
+    num_cpus: int | None = None,
+) -> RunResult:
+    """Train a new run.
+
+    Args:
+        settings: of the run.
+        out: its folder, which must not hold anything yet.
+        watcher: who wants to hear of it.
+        num_cpus: CPUs of the local Ray; None: what the machine has.
+
+    Raises:
+        InputError, ScenarioError: the settings, the scenario or the folder are not valid; before Ray starts.
+    """
+    scenario = load_scenario(settings.scenario)
+    build_config(settings, scenario=scenario)
+    run = RunDir.create(out, settings, scenario=scenario)
+    run.update_manifest(
+        scenario=scenario.name,
+        seed=settings.seed,
+        algo=settings.algo,
+        started=now(),
+        seeding=describe_seeding(
+            settings.seed,
+            num_env_runners=settings.env_runners,
+            num_envs_per_env_runner=settings.envs_per_runner,
+        ),
+        attempts=1,
+        **describe_machine(),
+    )
+    return _Loop(run, settings, scenario, watcher or Watcher()).play(num_cpus)
+
+
+def resume(
+    out: str | os.PathLike[str],
+    *,
+    iterations: int | None = None,
+    watcher: Watcher | None = None,
+    num_cpus: int | None = None,
+) -> RunResult:
+    """Go on with a run from its newest checkpoint.
+
+    Args:
+        out: its folder.
+        iterations: new number of iterations in all; None: as before. The step sizes then follow the new length.
+        watcher: who wants to hear of it.
+        num_cpus: CPUs of the local Ray; None: what the machine has.
+
+    Raises:
+        InputError: no such run, or no checkpoint yet.
+    """
+    run = RunDir.open(out)
+    settings = run.settings()
+    if iterations is not None:
+        settings = TrainSettings.model_validate({**settings.model_dump(), "iterations": iterations})
+        run.write_settings(settings)
+    run.update_manifest(attempts=run.manifest().get("attempts", 1) + 1, **describe_machine())
+    loop = _Loop(run, settings, run.scenario(), watcher or Watcher())
+    return loop.play(num_cpus, checkpoint=run.latest_checkpoint())
+
+
+class _Loop:
+    """One attempt at a run."""
+
+    def __init__(self, run: RunDir, settings: TrainSettings, scenario: Scenario, watcher: Watcher) -> None:
+        self.run, self.settings, self.scenario, self.watcher = run, settings, scenario, watcher
+        self.params = compile_scenario(scenario)
+        self.seconds_before = 0.0
+        self.started = time.monotonic()
+
+    def play(self, num_cpus: int | None, *, checkpoint: Path | None = None) -> RunResult:
+        config = build_config(self.settings, scenario=self.scenario)
+        attempts = self.run.manifest()["attempts"]
+        if attempts > 1:
+            config.env_config["seed_stream"] = _FIRST_RESUMED_STREAM + attempts - 2
+        self.run.update_manifest(status="running")
+        start_ray(num_cpus, needed=resources_needed(config))
+        try:
+            algorithm = build_quietly(config)
+            try:
+                done = self._restore(algorithm, checkpoint)
+                done, stopped = self._iterate(algorithm, done)
+                latest = self._checkpoint(algorithm, done)
+            finally:
+                algorithm.stop()
+        finally:
+            stop_ray()
+        result = RunResult(self.run.path, done, stopped, latest)
+        if not stopped:
+            result.comparison = self._compare(load_trained(latest))
+        self.run.update_manifest(
+            status="stopped" if stopped else "finished",
+            finished=now(),
+            iterations=done,
+            wall_seconds=round(self.seconds_before + time.monotonic() - self.started, 1),
+        )
+        return result
+
+    def _restore(self, algorithm: Algorithm, checkpoint: Path | None) -> int:
+        if checkpoint is None:
+            return 0
+        algorithm.restore_from_path(checkpoint)
+        done = iteration_of(checkpoint)
+        self.run.forget_after(done)
+        rows = self.run.progress()
+        self.seconds_before = float(rows[-1]["seconds"]) if rows else 0.0
+        return done
+
+    def _iterate(self, algorithm: Algorithm, done: int) -> tuple[int, bool]:
+        settings = self.settings
+        self.watcher.on_start(done, settings.iterations)
+        with (
+            _stop_on_signals() as stop_asked,
+            contextlib.closing(SummaryWriter(str(self.run.tensorboard))) as writer,
+        ):
+            while done < settings.iterations:
+                result = algorithm.train()
+                done += 1
+                row = self._row(algorithm, result, iteration=done)
+                self.run.append_progress(row)
+                numbers = _numbers(result)
+                self.run.append_result({"training_iteration": done, **numbers})
+                _to_tensorboard(writer, row, numbers)
+                self.watcher.on_iteration(row)
+                if done % settings.checkpoint_every == 0:
+                    self._checkpoint(algorithm, done)
+                if stop_asked() or self.watcher.stop():
+                    break
+        return done, done < settings.iterations
+
+    def _row(self, algorithm: Algorithm, result: dict[str, Any], *, iteration: int) -> dict[str, Any]:
+        settings = self.settings
+        sampled = result.get("env_runners", {})
+        economics = sampled.get(ECONOMICS, {})
+        due = settings.evaluate_every and (
+            iteration % settings.evaluate_every == 0 or iteration in (1, settings.iterations)
+        )
+        evaluated = self._evaluate(algorithm) if due else None
+        return {
+            "iteration": iteration,
+            "env_steps": int(sampled.get("num_env_steps_sampled_lifetime", 0)),
+            "seconds": round(self.seconds_before + time.monotonic() - self.started, 2),
+            "profit_mean": _rounded(economics.get("profit")),
+            "profit_eval_mean": _rounded(float(evaluated.profit.mean()) if evaluated else None),
+            "fill_rate": _rounded(economics.get("fill_rate"), digits=4),
+            "lost_units": _rounded(economics.get("lost")),
+            "holding_cost": _rounded(economics.get("holding_cost")),
+            "sales_units": _rounded(economics.get("sales")),
+        }
+
+    def _evaluate(self, algorithm: Algorithm) -> Rollout:
+        """Profit of the agents' mean actions, on episodes that never change."""
+        pair = TrainedPolicy(
+            {agent: algorithm.get_module(agent) for agent in AGENTS}, information=self.settings.information
+        )
+        return rollout(
+            self.params,
+            pair,
+            seed=_VALIDATION_SEED,
+            episodes=self.settings.evaluate_episodes,
+            information=self.settings.information,
+        )
+
+    def _checkpoint(self, algorithm: Algorithm, iteration: int) -> Path:
+        def write(folder: Path) -> None:
+            algorithm.save_to_path(folder)
+            save_agents_file(folder, information=self.settings.information, options={})
+
+        return self.run.save_checkpoint(iteration, write)
+
+    def _compare(self, pair: TrainedPolicy) -> Comparison:
+        """The trained pair against simple policies, on episodes that training never met."""
+        settings, started = self.settings, time.perf_counter()
+        results: dict[str, Rollout] = {}
+        for policy in (pair, *BASELINES, "uniform", "no_recommendation"):
+            name = policy if isinstance(policy, str) else policy.name
+            results[name] = rollout(
+                self.params,
+                policy,
+                seed=FINAL_SEED,
+                episodes=settings.final_episodes,
+                information=settings.information,
+                record=1,
+                progress=lambda fraction, name=name: self.watcher.on_comparison(name, fraction),
+            )
+        comparison = summarise(
+            self.scenario,
+            results,
+            seed=FINAL_SEED,
+            baselines=BASELINES,
+            information=settings.information,
+            seconds=time.perf_counter() - started,
+        )
+        write_text_atomically(self.run.comparison_file, comparison.to_json())
+        save_trajectories(
+            self.run.trajectory_file, {name: result.trajectories[0] for name, result in results.items()}
+        )
+        return comparison
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C (or SIGTERM) asks to stop after the iteration; a second one interrupts at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever runs us there handles signals
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _numbers(result: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """All finite numbers of RLlib's nested results, by path."""
+    flat: dict[str, float] = {}
+    for key, value in result.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict):
+            if key != "config":
+                flat.update(_numbers(value, f"{path}/"))
+        elif isinstance(value, bool):
+            continue
+        else:
+            with contextlib.suppress(TypeError, ValueError):
+                number = float(value)
+                if math.isfinite(number) and not isinstance(value, str):
+                    flat[path] = number
+    return flat
+
+
+def _to_tensorboard(writer: SummaryWriter, row: dict[str, Any], numbers: dict[str, float]) -> None:
+    step = row["env_steps"]
+    for name, value in row.items():
+        if value is not None and name not in ("iteration", "env_steps"):
+            writer.add_scalar(f"money_and_units/{name}", value, step)
+    for name, value in numbers.items():
+        if name.startswith(("env_runners/", "learners/", "timers/")):
+            writer.add_scalar(name, value, step)
+
+
+def _rounded(value: Any, *, digits: int = 2) -> float | None:
+    return None if value is None else round(float(value), digits)
