@@ -24,7 +24,7 @@ CLICKS: Modes = frozenset(("full", "department"))
 NEVER: Modes = frozenset()
 
 # Deliveries and season are shown this many periods ahead at most.
-_LONGEST_LOOKAHEAD = 6
+_LONGEST_LOOKAHEAD = 12
 _END_IN_SIGHT = 10
 
 
@@ -98,17 +98,19 @@ def _global_fields(params: Params) -> list[Field]:
         Field("phase", "global", 0, 1, "t / T.", ALWAYS, ALWAYS, lambda _, t: t / horizon),
         Field("periods_left", "global", 0, 1, f"Periods left / {_END_IN_SIGHT}, at most 1.",
               ALWAYS, ALWAYS, lambda _, t: (horizon - t) / _END_IN_SIGHT),
-        Field("season", "global", 0, 1, "Season now and in the periods ahead / its highest; 0 after the end.",
+        Field("season", "global", 0, 1, "Season now and in the periods ahead / its highest.",
               ALWAYS, ALWAYS, season, width=ahead + 1),
         Field("total_stock", "global", 0, 8, "log(1 + units on hand / organic demand), of all products.",
               ALWAYS, SHARED, from_facts=lambda f: np.log1p(f.state.on_hand.sum(axis=1) / organic)),
     ]
     if review > 1:
-        fields.append(Field("review", "global", 0, 1, "Periods until orders are possible / review period.",
+        fields.append(Field("review", "global", 0, 1,
+                            "Periods until orders are possible / R; if R is above 1.",
                             ALWAYS, SHARED, lambda _, t: (-t % review) / review))
     if capacity is not None:
         space = max(capacity, 1.0)
-        fields.append(Field("capacity_use", "global", 0, 4, "Units on hand / shared capacity.",
+        fields.append(Field("capacity_use", "global", 0, 4,
+                            "Units on hand / shared capacity; if any.",
                             ALWAYS, SHARED, from_facts=lambda f: f.state.on_hand.sum(axis=1) / space))
     return fields
 
@@ -144,7 +146,7 @@ def _product_calendar(params: Params) -> list[Field]:
               lambda p, t: p.stockout_penalty / price(p, t)),
         Field("lead_time", "product", 0, 1, "Lead time / the longest.", ALWAYS, SHARED,
               lambda p, t: p.lead_time / longest),
-        Field("order_in_time", "product", 0, 1, "1 if an order now arrives before the horizon, else 0.",
+        Field("order_in_time", "product", 0, 1, "1 if an order now arrives before the horizon.",
               ALWAYS, SHARED, lambda p, t: (t + p.lead_time < horizon).astype(np.float64)),
         Field("protected_season", "product", 0, 4, "Mean season over lead time and review, to the horizon.",
               ALWAYS, NEVER, lambda p, t: protected_season(p, t) / (p.lead_time + supply.review_periods)),
@@ -152,13 +154,16 @@ def _product_calendar(params: Params) -> list[Field]:
               ALWAYS, NEVER, lambda p, t: critical_ratio(p, min(t, horizon - 1))),
     ]
     if params.scenario.products.max_order is not None:
-        fields.append(Field("supply_limit", "product", 0, 4, "Supplier's limit / organic demand.",
+        fields.append(Field("supply_limit", "product", 0, 4,
+                            "Supplier's limit / organic demand; if any.",
                             ALWAYS, NEVER, lambda p, t: p.max_order / organic))
     if params.order_cost.any():
-        fields.append(Field("order_cost", "product", 0, 4, "Fixed order cost / price of organic demand.",
+        fields.append(Field("order_cost", "product", 0, 4,
+                            "Fixed order cost / organic revenue; if any.",
                             ALWAYS, NEVER, lambda p, t: p.order_cost / (price(p, t) * organic)))
     if notice:
-        fields.append(Field("coming_prices", "product", -4, 4, "log(announced price / price now), by period.",
+        fields.append(Field("coming_prices", "product", -4, 4,
+                            "log(announced price / price now); if prices move.",
                             ALWAYS, ALWAYS, coming_prices, width=notice))
     return fields
 
@@ -172,21 +177,22 @@ def _stock_fields(params: Params) -> list[Field]:
         Field("textbook_level", "product", 0, 8, "Textbook order-up-to level.", ALWAYS, SHARED,
               from_facts=lambda f: f.level, in_units=True),
         Field("textbook_gap", "product", -3, 3,
-              "(inventory position - textbook level) / mean demand that an order now must cover.", ALWAYS,
+              "(position - textbook level) / demand an order must cover.", ALWAYS,
               SHARED, from_facts=lambda f: (f.position - f.level) / np.maximum(f.protected_demand, 0.05)),
         Field("cover", "product", 0, 8, "log(1 + units on hand / forecast at this season).", ALWAYS, SHARED,
               from_facts=lambda f: np.log1p(f.state.on_hand / (f.view.forecast * season[f.state.period]))),
     ]
     if params.pipeline_length:
-        fields.append(Field("on_order", "product", 0, 8, "Units on order.", ALWAYS, SHARED,
-                            from_facts=lambda f: f.state.on_order.sum(axis=2), in_units=True))
+        fields.append(Field("on_order", "product", 0, 8, "Units on order; if lead times are not all 0.",
+                            ALWAYS, SHARED, from_facts=lambda f: f.state.on_order.sum(axis=2), in_units=True))
     if arrivals > 1:
-        fields.append(Field("arrivals", "product", 0, 8, "Units that arrive in 1, 2, ... periods.",
+        fields.append(Field("arrivals", "product", 0, 8,
+                            "Units that arrive in 1, 2, ... periods; if above 1.",
                             ALWAYS, SHARED, from_facts=lambda f: f.state.on_order[:, :, :arrivals],
                             in_units=True, width=arrivals))
     if params.scenario.demand.unmet == "backorder":
-        fields.append(Field("backorders", "product", 0, 8, "Units of demand that wait.", ALWAYS, SHARED,
-                            from_facts=lambda f: f.state.backorders, in_units=True))
+        fields.append(Field("backorders", "product", 0, 8, "Units of demand that wait; if it is backordered.",
+                            ALWAYS, SHARED, from_facts=lambda f: f.state.backorders, in_units=True))
     return fields
 
 
@@ -198,22 +204,22 @@ def _demand_fields(params: Params) -> list[Field]:
               from_facts=lambda f: f.view.forecast, in_units=True),
         Field("last_sales", "product", 0, 8, "Units sold in the period before.", ALWAYS, SHARED,
               from_facts=lambda f: f.state.last_sales, in_units=True),
-        Field("last_demand", "product", 0, 8, "Units asked for in the period before, stock or no stock.",
+        Field("last_demand", "product", 0, 8, "Units asked for in the period before.",
               ONLY_FULL, CLICKS, from_facts=lambda f: f.state.last_clicks.sum(axis=1), in_units=True),
         Field("demand_unexposed", "product", 0, 8, "Mean demand without exposure, by the scores.",
               ONLY_FULL, ALWAYS, from_facts=lambda f: f.demand_unexposed, in_units=True),
-        Field("demand_exposed", "product", 0, 8, "Mean demand if it alone is exposed to all, by the scores.",
+        Field("demand_exposed", "product", 0, 8, "Mean demand if exposed alone to all, by the scores.",
               ONLY_FULL, ALWAYS, from_facts=lambda f: f.demand_exposed, in_units=True),
-        Field("demand_as_before", "product", 0, 8, "Mean demand if all is exposed as before, by the scores.",
+        Field("demand_as_before", "product", 0, 8, "Mean demand if exposed as before, by the scores.",
               ONLY_FULL, ALWAYS, from_facts=lambda f: f.demand_as_before, in_units=True),
         Field("forecast_cv", "product", 0, 4, "Forecast error's standard deviation / forecast.",
               ALWAYS, SHARED, from_facts=lambda f: f.view.forecast_sd / f.view.forecast),
-        Field("last_stockout", "product", 0, 1, "1 if demand met empty shelves in the period before, else 0.",
+        Field("last_stockout", "product", 0, 1, "1 if demand met empty shelves in the period before.",
               SHARED, SHARED, from_facts=lambda f: f.state.last_stockout),
         Field("last_exposure_mean", "product", 0, 1, "Last exposure, averaged over segments by traffic.",
               SHARED, ALWAYS, from_facts=lambda f: (f.state.last_exposure * traffic).sum(axis=1)),
         Field("last_pull", "product", 0, 8,
-              "Mean of (exp(beta) - 1) e over the long-run demand, e the exposure in the period before.",
+              "Mean of (exp(beta) - 1) e over long-run demand.",
               SHARED, ALWAYS, from_facts=lambda f: (f.state.last_exposure * pull_weight).sum(axis=1)),
     ]
 
@@ -224,11 +230,11 @@ def _cell_fields(params: Params) -> list[Field]:
     return [
         Field("traffic", "cell", 0, 8, "Visitors of the segment / mean over segments.", NEVER, ALWAYS,
               lambda _, t: traffic),
-        Field("score", "cell", -6, 6, "(affinity score - mean) / spread of the long-run affinities.",
+        Field("score", "cell", -6, 6, "(affinity score - mean) / spread of long-run ones.",
               NEVER, ALWAYS, from_facts=lambda f: (f.view.scores - centre) / spread),
         Field("drift", "cell", -4, 4, "Affinity score less the long-run affinity.",
               NEVER, ALWAYS, from_facts=lambda f: f.view.scores - params.affinity),
-        Field("greedy_value", "cell", -4, 4, "Revenue-greedy value of exposure, standardised per segment.",
+        Field("greedy_value", "cell", -4, 4, "Revenue-greedy value, standardised per segment.",
               NEVER, ALWAYS, from_facts=lambda f: f.base_score),
         Field("last_exposure", "cell", 0, 1, "Exposure in the period before.",
               NEVER, ALWAYS, from_facts=lambda f: f.state.last_exposure),
@@ -238,6 +244,23 @@ def _cell_fields(params: Params) -> list[Field]:
 
 
 # fmt: on
+def describe_fields(fields: tuple[Field, ...]) -> str:
+    """A table of fields as text; the environment's manual explains its columns."""
+    lines = [f"{'field':18} {'per':8} {'inv':3} {'rec':3} {'bounds':8} meaning"]
+    for field in fields:
+        per = field.kind + ("*" if field.width > 1 else "")
+        bounds = f"{field.low:g} to {field.high:g}"
+        meaning = field.description + (" [u]" if field.in_units else "")
+        inventory, recommender = _describe_modes(field.inventory), _describe_modes(field.recommender)
+        lines.append(f"{field.name:18} {per:8} {inventory} {recommender} {bounds:8} {meaning}")
+    return "\n".join(lines)
+
+
+def _describe_modes(modes: Modes) -> str:
+    every: tuple[Information, ...] = ("full", "observed", "department")
+    return "".join(mode[0].upper() if mode in modes else "-" for mode in every)
+
+
 def demand_unit(params: Params) -> FloatArray:
     """What amounts of units are measured by: organic demand, at least 1/20 of the mean product's, (N,)."""
     organic = params.organic_demand
