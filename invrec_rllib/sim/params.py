@@ -122,9 +122,9 @@ class Params:
         return self.scenario.demand.unmet == "backorder"
 
     @cached_property
-    def largest_order(self) -> int | None:
-        """The largest limit on any order, units; None where no product has one."""
-        return None if self.scenario.products.max_order is None else int(self.max_order.max())
+    def limits_orders(self) -> bool:
+        """Whether the supplier limits the order of some product."""
+        return self.scenario.products.max_order is not None
 
 
 def compile_scenario(scenario: Scenario) -> Params:

@@ -51,7 +51,7 @@ def episode_keys(seed: int, episodes: int | Sequence[int]) -> list[EpisodeKey]:
     Raises:
         InputError: a negative seed or episode, or none at all.
     """
-    indices = range(episodes) if isinstance(episodes, int) else episodes
+    indices = range(episodes) if isinstance(episodes, (int, np.integer)) else episodes
     if seed < 0 or len(indices) == 0 or min(indices) < 0:
         raise InputError(
             f"seed and episodes must be >= 0 and at least one, got seed={seed}, episodes={episodes!r}"

@@ -16,6 +16,8 @@ from invrec_rllib.sim.state import Outcome, State, initial_state
 
 # A budget met by sums of 32-bit numbers may be missed by this much.
 _BUDGET_TOLERANCE = 1e-4
+# Where the supplier sets no limit: far below what 64-bit sums hold.
+_LARGEST_ORDER = 2**40
 
 
 class Simulator:
@@ -97,12 +99,13 @@ def check_order(params: Params, order: Any, *, state: State) -> IntArray:
         raise InputError(f"order has shape {units.shape}, must be {expected} (episodes, products)")
     if units.dtype != np.int64:
         units = _as_whole_units(units)
-    if units.min() < 0 or (params.largest_order is not None and (units > params.max_order).any()):
-        worst = np.argwhere((units < 0) | (units > params.max_order))[0]
-        limit = "" if params.largest_order is None else f"and at most {params.max_order[worst[1]]} "
+    limit = params.max_order if params.limits_orders else _LARGEST_ORDER
+    if units.min() < 0 or (units > limit).any():
+        worst = np.argwhere((units < 0) | (units > limit))[0]
+        most = np.broadcast_to(limit, units.shape)[tuple(worst)]
         raise InputError(
-            f"order of product {worst[1]} is {units[tuple(worst)]} units, must be at least 0 {limit}"
-            "(products.max_order)"
+            f"order of product {worst[1]} is {units[tuple(worst)]} units, must be at least 0 and at most {most}"
+            + (" (products.max_order)" if params.limits_orders else "")
         )
     if state.period % params.scenario.supply.review_periods and units.any():
         raise InputError(
@@ -115,15 +118,13 @@ def check_order(params: Params, order: Any, *, state: State) -> IntArray:
 def _as_whole_units(values: np.ndarray[Any, np.dtype[Any]]) -> IntArray:
     if values.dtype.kind not in "iuf":
         raise InputError(f"order must hold whole units, got values of type {values.dtype}")
-    wrong = (
-        ~(np.abs(values) < 2.0**62)
-        if values.dtype.kind == "u"
-        else ~((np.floor(values) == values) & (np.abs(values) < 2.0**62))
-    )
+    # Written so that NaN fails; beyond the largest order a conversion could wrap around.
+    wrong = ~((np.floor(values) == values) & (values <= _LARGEST_ORDER) & (values >= -_LARGEST_ORDER))
     if wrong.any():
         worst = np.argwhere(wrong)[0]
         raise InputError(
-            f"order of product {worst[1]} is {values[tuple(worst)]}, must be a whole number of units"
+            f"order of product {worst[1]} is {values[tuple(worst)]}, must be a whole number of units "
+            f"from 0 to {_LARGEST_ORDER}"
         )
     return values.astype(np.int64)
 
