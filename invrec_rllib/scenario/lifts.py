@@ -19,8 +19,8 @@ def with_lift(scenario: Scenario, lift: str | float) -> Scenario:
 
     Args:
         scenario: any scenario.
-        lift: ``"careful"`` or ``"high"`` (calibrated scenarios), or the log-odds that full exposure adds, 0 to 10,
-            for every segment.
+        lift: ``"careful"`` or ``"high"`` (calibrated scenarios), or the log-odds that full exposure adds, 0
+            to 10, for every segment.
 
     Raises:
         InputError: a name that the scenario's provenance does not hold, or a lift out of range.

@@ -67,36 +67,38 @@ class Assumptions:
 
 
 REASONS = {
-    "mean_demand": "the panel is a sample of households; scaled so that whole units and Poisson noise matter as "
-    "they do for one product in one to a few stores",
+    "mean_demand": "the panel is a sample of households; scaled so that whole units and Poisson noise "
+    "matter as they do for one product in one to a few stores",
     "unit_cost_share": "gross margin 29 % of the price: the median of 106,139 store-weeks of a grocery chain "
     "(Dominick's orange juice, in the R package bayesm); Complete Journey holds no costs",
-    "holding_share": "capital, space, handling and waste of chilled or bulky goods, about 2 % of the price a week; "
-    "not in the data",
+    "holding_share": "capital, space, handling and waste of chilled or bulky goods, about 2 % of the price "
+    "a week; not in the data",
     "stockout_penalty_share": "goodwill lost beside the margin; as in the other presets; not in the data",
     "order_cost": "products come with the regular truck; not in the data",
     "salvage_share": "what is left at the end is sold on at a discount; as in the other presets",
-    "lead_times": "a warehouse of one's own (one week) and direct from the maker (two weeks), in turn; not in the "
-    "data",
-    "capacity_periods": "shelf and back room hold a week and a half of sales, as freezers and chilled rooms are "
-    "shared and small; not in the data",
+    "lead_times": "a warehouse of one's own (one week) and direct from the maker (two weeks), in turn; not "
+    "in the data",
+    "capacity_periods": "shelf and back room hold a week and a half of sales, as freezers and chilled rooms "
+    "are shared and small; not in the data",
     "overflow_share": "outside storage with transport costs a tenth of the price a week; not in the data",
     "max_order_periods": "no supplier's limit is known",
-    "slots": "three places per segment in an app, a mailing or on a screen; the data's displays are per store",
+    "slots": "three places per segment in an app, a mailing or on a screen; the data's displays are per "
+    "store",
     "exposure_cost": "showing one product rather than another costs nothing",
     "periods": "one year of weeks",
     "initial_on_hand_periods": "as in the other presets; not in the data",
     "initial_pipeline_periods": "as in the other presets; not in the data",
     "disappointment": "the data holds no stock, so no effect of stockouts can be fitted; 0 claims none",
-    "carryover": "next week's display has no effect on this week's sales and later effects were not fitted; 0 "
-    "claims none",
-    "substitution": "cross effects of displays within the week are of mixed sign in the data; 0 claims none beyond "
-    "the choice model's own",
+    "carryover": "next week's display has no effect on this week's sales and later effects were not fitted; "
+    "0 claims none",
+    "substitution": "cross effects of displays within the week are of mixed sign in the data; 0 claims none "
+    "beyond the choice model's own",
     "score_noise": "accuracy of a ranking model's scores; as in the other presets",
-    "reversion": "used only where the fit does not tell it: its standard error is above the estimate or it lies at "
-    "its limit",
+    "reversion": "used only where the fit does not tell it: its standard error is above the estimate or it "
+    "lies at its limit",
     "season": "one year of data cannot tell a season from chance: traffic is constant",
-    "unit": "a purchase (a basket with the product) counts as one unit, several packs at once are not modelled",
+    "unit": "a purchase (a basket with the product) counts as one unit, several packs at once are not "
+    "modelled",
     "price": "the geometric mean of the weekly shelf prices paid, promotions included, stands for every week",
     "exposure": "a recommendation raises the odds of purchase as a display in the store does",
 }

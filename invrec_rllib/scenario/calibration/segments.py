@@ -1,8 +1,9 @@
 """Household segments: by taste, income, behaviour, or as the user gives them.
 
 Segments found from purchases are assigned crosswise: in an odd fitted week a household is in the segment that
-its purchases of the even fitted weeks suggest, and the other way round. Else the purchases that put a household
-in a segment would also be counted as that segment's demand, and segments would look further apart than they are.
+its purchases of the even fitted weeks suggest, and the other way round. Else the purchases that put a
+household in a segment would also be counted as that segment's demand, and segments would look further apart
+than they are.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ IntArray = NDArray[np.int64]
 
 MIN_WEEKLY_PURCHASES = 0.1
 """Purchases per week below which a household shows no taste."""
+
+MIN_SEGMENT_PURCHASES = 50
+"""Purchases of the chosen products in the fitted weeks below which a segment is too small to fit."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,24 @@ class Segmentation:
             household.map(labels).fillna(self.default).to_numpy(np.int64)
             for labels in (*self.by_parity, self.afterwards)
         )
-        return np.where(week > self.last_fit, later, np.where(week % 2 == 0, even, odd))
+        labels: IntArray = np.where(week > self.last_fit, later, np.where(week % 2 == 0, even, odd))
+        return labels
+
+    def merged(self, counts: IntArray) -> Segmentation:
+        """Without the segments of too few purchases: their households join the segment that has most.
+
+        Args:
+            counts: purchases of each segment in the fitted weeks, shape (M,).
+        """
+        kept = np.nonzero((counts >= MIN_SEGMENT_PURCHASES) | (counts == counts.max()))[0]
+        largest = int(np.argmax(counts[kept]))
+        target = [int(np.searchsorted(kept, m)) if m in kept else largest for m in range(len(counts))]
+        even, odd, later = (
+            {household: target[m] for household, m in labels.items()}
+            for labels in (*self.by_parity, self.afterwards)
+        )
+        names = tuple(self.names[m] for m in kept)
+        return Segmentation(names, (even, odd), later, target[self.default], self.last_fit)
 
 
 def segment_households(
@@ -79,6 +100,21 @@ def segment_households(
     Raises:
         InputError: the source lacks what the kind needs, or the kind is not known.
     """
+    found = _segments_of_kind(source, records, products, weeks, kind, count, seed)
+    bought = records.lines[records.lines["product"].isin(products)]
+    counts = np.bincount(found.segment_of(bought), minlength=len(found.names))
+    return found.merged(counts)
+
+
+def _segments_of_kind(
+    source: Source,
+    records: Records,
+    products: tuple[str, ...],
+    weeks: range,
+    kind: SegmentKind,
+    count: int,
+    seed: int,
+) -> Segmentation:
     if kind in ("income", "given"):
         return _from_table(source, kind, last_fit=weeks[-1])
     if kind == "taste":

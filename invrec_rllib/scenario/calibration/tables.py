@@ -113,6 +113,7 @@ def _csv_batches(source: Path, columns: tuple[Column, ...], *, table: str, batch
             include_columns=present,
             column_types=dict.fromkeys(present, arrow.string()),
             strings_can_be_null=True,
+            null_values=[""],
         )
         with csv.open_csv(source, read_options=options, convert_options=convert) as reader:
             yield from reader

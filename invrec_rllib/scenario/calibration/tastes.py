@@ -1,9 +1,10 @@
 """How tastes move, from what the demand fit leaves over.
 
-The model says that purchases given the state are Poisson with mean mu exp(a) xi: a is the taste, an AR(1) in each
-segment and product of which a share is common to the segments, and xi is gamma noise of one week. Poisson noise
-is independent between cells, so products of residuals of different weeks or segments hold none of it; within a
-cell it is the mean and is subtracted. With z = y / mu - 1, stationary taste variance v and phi = 1 - reversion:
+The model says that purchases given the state are Poisson with mean mu exp(a) xi: a is the taste, an AR(1) in
+each segment and product of which a share is common to the segments, and xi is gamma noise of one week.
+Poisson noise is independent between cells, so products of residuals of different weeks or segments hold none
+of it; within a cell it is the mean and is subtracted. With z = y / mu - 1, stationary taste variance v and
+phi = 1 - reversion:
 
     same segment,   lag k >= 1:  v phi^k            same segment,   lag 0:  v + cv^2 (after the Poisson part)
     other segment,  lag k >= 1:  tau v phi^k        other segment,  lag 0:  tau v + cv^2
@@ -48,7 +49,7 @@ class TasteFit:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums per product: cross-products of residuals and of means by lag, shape (N, 2, LAGS + 1), and the mean's."""
+    """Sums by product: products of residuals and of means by lag, (N, 2, LAGS + 1), and means."""
 
     residual: FloatArray
     mean: FloatArray
@@ -74,17 +75,15 @@ def fit_tastes(
         resamples: resamples of products for the standard errors.
 
     Returns:
-        The fit; with less than two weeks per lag, or no variance left over, the noise is 0.
+        The fit; the noise is 0 where no variance is left over.
     """
     moments = _moments(purchases, mean)
-    estimate = _fit(moments, np.arange(purchases.shape[2]), reversion)
+    estimated = _fit(moments, np.arange(purchases.shape[2]), reversion)
     rng = np.random.default_rng(seed)
-    draws = [
-        _fit(moments, rng.integers(purchases.shape[2], size=purchases.shape[2]), reversion)
-        for _ in range(resamples)
-    ]
-    errors = np.std(draws, axis=0) if draws else np.zeros(4)
-    return TasteFit(*(float(value) for value in estimate), errors=errors)
+    count = purchases.shape[2]
+    draws = [_fit(moments, rng.integers(count, size=(count,)), reversion) for _ in range(resamples)]
+    errors = np.std(np.array(draws), axis=0) if draws else np.zeros(4)
+    return TasteFit(*estimated, errors)
 
 
 def _moments(purchases: FloatArray, mean: FloatArray) -> _Moments:
@@ -93,7 +92,7 @@ def _moments(purchases: FloatArray, mean: FloatArray) -> _Moments:
     left = purchases - mean
     num_weeks, _, num_products = purchases.shape
     residual, product = np.zeros((num_products, 2, LAGS + 1)), np.zeros((num_products, 2, LAGS + 1))
-    for lag in range(LAGS + 1):
+    for lag in range(min(LAGS + 1, num_weeks)):
         now, later = slice(0, num_weeks - lag), slice(lag, num_weeks)
         for sums, values in ((residual, left), (product, mean)):
             own = (values[now] * values[later]).sum(axis=(0, 1))
