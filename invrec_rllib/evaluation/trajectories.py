@@ -75,7 +75,7 @@ def load_trajectories(path: str | os.PathLike[str]) -> dict[str, Trajectory]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} does not hold recorded episodes: {error}") from error
     found: dict[str, dict[str, NDArray[Any]]] = {}
     for name, values in arrays.items():

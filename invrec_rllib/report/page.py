@@ -1,0 +1,245 @@
+"""A training run as one HTML page that needs nothing beside it, and its figures as PNG files."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from invrec_rllib.errors import InputError, require
+from invrec_rllib.report import episode, figures, style, words
+from invrec_rllib.report.run import RunRecord, read_run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GENERATOR = "invrec-rllib report"
+"""What the page's generator tag says: a page without it is not ours to replace."""
+
+PAGE_NAME = "index.html"
+
+_NUM_PRODUCTS = 3
+_PICTURE_FILES = (
+    *(f"{name}.png" for name in ("learning", "differences", "items", "waterfall")),
+    *(f"episode_{rank}.png" for rank in range(1, _NUM_PRODUCTS + 1)),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes:
+        name: of its PNG file, without suffix.
+        png: its bytes.
+        alt: what it shows, for readers who do not see it.
+        caption: below it.
+    """
+
+    name: str
+    png: bytes
+    alt: str
+    caption: str = ""
+
+
+@dataclass
+class _Pictures:
+    learning: Picture | None = None
+    differences: Picture | None = None
+    items: Picture | None = None
+    waterfall: Picture | None = None
+    products: list[Picture] = field(default_factory=list)
+
+    def all(self) -> list[Picture]:
+        singles = (self.learning, self.differences, self.items, self.waterfall)
+        return [picture for picture in singles if picture is not None] + self.products
+
+
+def write_report(run_dir: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None) -> Path:
+    """Write the report of a run: ``index.html`` with everything in it, and the figures as PNG files beside it.
+
+    A run that was interrupted gets a report of what there is, which says what is missing. Equal runs give equal
+    files; an older report is replaced.
+
+    Args:
+        run_dir: the run's directory (`read_run` says what it may hold).
+        out: folder to write to; None: ``report`` in the run's directory.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: not a run directory, or the folder holds files of these names that are not a report's.
+        MissingExtraError: matplotlib or jinja2 is not installed.
+    """
+    run = read_run(run_dir)
+    folder = Path(out) if out is not None else run.directory / "report"
+    page = folder / PAGE_NAME
+    _check_replaceable(page)
+    with style.style():
+        pictures = _draw(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The page first: from then on the folder is known as a report's.
+    _write_atomically(page, _render(run, pictures).encode())
+    files = {f"{picture.name}.png": picture.png for picture in pictures.all()}
+    for name in _PICTURE_FILES:
+        if name in files:
+            _write_atomically(folder / name, files[name])
+        else:
+            (folder / name).unlink(missing_ok=True)
+    return page
+
+
+def _draw(run: RunRecord) -> _Pictures:
+    pictures = _Pictures()
+    learning = figures.learning_figure(run)
+    if learning is not None:
+        pictures.learning = _picture(
+            "learning",
+            learning,
+            alt="Profit per episode and fill rate against env steps, baselines as lines.",
+        )
+    comparison, trained = run.comparison, run.trained
+    if comparison is not None:
+        if comparison.baselines:
+            baseline = comparison.baselines[0]
+            differences = figures.differences_figure(comparison, trained=trained, baseline=baseline)
+            if differences is not None:
+                pictures.differences = _picture(
+                    "differences",
+                    differences,
+                    alt=f"Profit over {baseline} in percent with intervals, per policy.",
+                )
+            if trained is not None and trained != baseline:
+                waterfall = figures.waterfall_figure(comparison, trained=trained, baseline=baseline)
+                pictures.waterfall = _picture(
+                    "waterfall", waterfall, alt=f"Profit from {baseline} to {trained}, item by item."
+                )
+        pictures.items = _picture(
+            "items", figures.items_figure(comparison), alt="Money earned and spent by item, a bar per policy."
+        )
+    pictures.products = _draw_products(run)
+    return pictures
+
+
+def _draw_products(run: RunRecord) -> list[Picture]:
+    shown = {name: run.trajectories[name] for name in (run.trained, "silo") if name in run.trajectories}
+    if not shown:
+        shown = dict(list(run.trajectories.items())[:2])
+    if not shown:
+        return []
+    first = next(iter(shown.values()))
+    num_segments, num_products = first.exposure.shape[1:]
+    labels: tuple[str, ...] = tuple(f"product_{i}" for i in range(num_products))
+    weights = np.full(num_segments, 1.0 / num_segments)
+    period_name = "period"
+    if run.scenario is not None and run.scenario.products.count == num_products:
+        labels, period_name = run.scenario.products.labels, run.scenario.period_name
+        traffic = np.asarray(run.scenario.segments.traffic)
+        weights = traffic / traffic.sum()
+    return [
+        _picture(
+            f"episode_{rank}",
+            episode.product_figure(
+                shown, product=product, label=labels[product], weights=weights, period_name=period_name
+            ),
+            alt=f"Stock, demand, orders and exposure of {labels[product]} over one episode, a column per policy.",
+        )
+        for rank, product in enumerate(episode.busiest_products(shown, count=_NUM_PRODUCTS), start=1)
+    ]
+
+
+def _picture(name: str, figure: Figure, *, alt: str) -> Picture:
+    return Picture(name=name, png=style.png(figure), alt=alt)
+
+
+def _render(run: RunRecord, pictures: _Pictures) -> str:
+    jinja2 = require("jinja2", extra="report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+    def picture(shown: Picture) -> Any:
+        return jinja2.utils.markupsafe.Markup(
+            '<figure><img src="data:image/png;base64,{}" alt="{}"></figure>'
+        ).format(base64.b64encode(shown.png).decode(), shown.alt)
+
+    template = (resources.files("invrec_rllib.report") / "page.html").read_text("utf-8")
+    html: str = environment.from_string(template).render(_context(run, pictures), picture=picture)
+    return html
+
+
+def _context(run: RunRecord, pictures: _Pictures) -> dict[str, Any]:
+    comparison, scenario = run.comparison, run.scenario
+    name = scenario.name if scenario else comparison.scenario if comparison else run.manifest.get("scenario")
+    table = None
+    note = ""
+    if comparison is not None:
+        header, rows = words.table(comparison)
+        table = {"header": header, "rows": rows}
+        note = (
+            f"Means per episode over {comparison.episodes:,} episodes, {comparison.information} information; in "
+            f"brackets {100 * comparison.confidence:g} % intervals, of differences paired on the same customers."
+        )
+    return {
+        "generator": GENERATOR,
+        "title": f"Training on {name}" if name else f"Training run {run.directory.name}",
+        "unfinished": _unfinished(run),
+        "headline": words.headline(run),
+        "figures": pictures,
+        "trained": run.trained,
+        "table": table,
+        "table_note": note,
+        "episode_note": "The same customers under two policies, for the products most asked for. Stock is counted "
+        "before the period's sales; exposure is the share of visitors who are shown the product.",
+        "scenario": {
+            "name": scenario.name,
+            "description": scenario.description,
+            "notice": _notice(scenario.provenance.get("notice")),
+            "facts": words.scenario_facts(scenario),
+            "assumptions": words.scenario_assumptions(scenario),
+        }
+        if scenario
+        else None,
+        "caveats": words.caveats(run),
+        "making": words.making_facts(run),
+    }
+
+
+def _unfinished(run: RunRecord) -> str:
+    if run.finished:
+        return ""
+    status = run.manifest.get("status")
+    told = f"its status is “{status}”" if status else "its manifest does not say that it finished"
+    return f"This run is not complete: {told}. The report shows what there is."
+
+
+def _notice(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
+
+
+def _check_replaceable(page: Path) -> None:
+    if page.is_file():
+        ours = f'content="{GENERATOR}"' in page.read_text("utf-8", errors="replace")[:2000]
+        taken = [] if ours else [page.name]
+    else:
+        taken = [name for name in _PICTURE_FILES if (page.parent / name).exists()]
+    if taken:
+        raise InputError(
+            f"{page.parent} holds {', '.join(taken)}, not written by a report: choose another folder with out="
+        )
+
+
+def _write_atomically(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
