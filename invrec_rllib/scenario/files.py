@@ -13,12 +13,31 @@ import yaml
 from pydantic import ValidationError
 
 from invrec_rllib.errors import ScenarioError
+from invrec_rllib.scenario.faults import describe_faults
 from invrec_rllib.scenario.schema import Scenario
 
 # The C loader reads the 16,000 affinities of `huge` about ten times faster; PyYAML is built without it on
 # some platforms.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FastLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PRESETS = resources.files("invrec_rllib.scenario") / "presets"
+
+
+class _Loader(_FastLoader):  # type: ignore[misc]
+    """Refuses a key given twice, of which PyYAML silently keeps the last."""
+
+
+def _construct_mapping(loader: Any, node: yaml.MappingNode) -> Any:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {key.value!r} is given twice", key.start_mark
+            )
+        seen.add(str(key.value))
+    return loader.construct_yaml_map(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -31,12 +50,19 @@ def _represent_list(dumper: _Dumper, data: list[Any]) -> yaml.Node:
     )
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    # Only double quotes bring every control character and line separator back as it was.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
 _Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_text)
 
 
 def preset_names() -> tuple[str, ...]:
     """Names of the scenarios that ship with the package, sorted."""
-    return tuple(sorted(file.name[: -len(".yaml")] for file in _PRESETS.iterdir() if file.name.endswith(".yaml")))
+    files = (file.name for file in _PRESETS.iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml")))
 
 
 def parse_scenario(text: str, *, source: str = "scenario") -> Scenario:
@@ -54,7 +80,8 @@ def parse_scenario(text: str, *, source: str = "scenario") -> Scenario:
     except yaml.YAMLError as error:
         raise ScenarioError(f"{source} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
-        raise ScenarioError(f"{source} must hold a mapping with the keys of a scenario, got {type(data).__name__}")
+        found = "nothing" if data is None else f"a {type(data).__name__}"
+        raise ScenarioError(f"{source} must hold a mapping with the keys of a scenario, got {found}")
     return build_scenario(data, source=source)
 
 
@@ -67,20 +94,8 @@ def build_scenario(data: dict[str, Any], *, source: str = "scenario") -> Scenari
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        lines = [_describe(fault) for fault in error.errors()]
-        raise ScenarioError(f"{source} is not a valid scenario:\n  " + "\n  ".join(lines)) from error
-
-
-def _describe(fault: Any) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        return f"{path}: unknown key"
-    if fault["type"] == "missing":
-        return f"{path}: missing, but required"
-    if fault["type"] == "value_error" and isinstance(fault["input"], dict):
-        return message
-    return f"{path}: {message}, got {fault['input']!r}"
+        lines = "\n  ".join(describe_faults(error, Scenario))
+        raise ScenarioError(f"{source} is not a valid scenario:\n  {lines}") from error
 
 
 @cache
@@ -149,4 +164,15 @@ def write_text_atomically(target: Path, text: str) -> None:
 
 def scenario_json_schema() -> str:
     """JSON Schema of the scenario file, for editors that complete and check YAML."""
-    return json.dumps(Scenario.model_json_schema(), indent=2) + "\n"
+    schema = Scenario.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    fields = schema["$defs"]["Products"]["properties"]
+    for name, field in fields.items():
+        options = field.get("anyOf", [field])
+        items: dict[str, Any] = next((option["items"] for option in options if "items" in option), {})
+        if name != "price" and items.get("type") in ("number", "integer"):
+            # A single number stands for every product.
+            kept = {key: value for key, value in field.items() if key in ("default", "description", "title")}
+            lists = [{key: value for key, value in option.items() if key not in kept} for option in options]
+            fields[name] = {**kept, "anyOf": [*lists, items]}
+    return json.dumps(schema, indent=2) + "\n"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from invrec_rllib.errors import ScenarioError
 from invrec_rllib.scenario.derived import organic_demand
+from invrec_rllib.scenario.faults import describe_faults
 from invrec_rllib.scenario.schema import (
     Demand,
     Products,
@@ -20,7 +21,10 @@ from invrec_rllib.scenario.schema import (
     Tastes,
 )
 
-Range = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+_Price = Annotated[float, Field(ge=0.01)]
+_Margin = Annotated[float, Field(ge=0, lt=1)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_UpToFive = Annotated[float, Field(ge=0, le=5)]
 
 
 class Recipe(BaseModel):
@@ -54,23 +58,23 @@ class Recipe(BaseModel):
     popularity: Annotated[float, Field(gt=0)] = 0.3
     affinity_spread: Annotated[float, Field(ge=0, le=5)] = 0.7
     lift_odds: Annotated[float, Field(ge=1, le=1000)] = 2.5
-    price_range: Range = (20.0, 60.0)
-    margin_range: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.3, 0.5)
+    price_range: tuple[_Price, _Price] = (20.0, 60.0)
+    margin_range: tuple[_Margin, _Margin] = (0.3, 0.5)
     holding_share: Annotated[float, Field(ge=0)] = 0.01
     stockout_share: Annotated[float, Field(ge=0)] = 0.05
     salvage_share: Annotated[float, Field(ge=0, le=1)] = 0.8
     order_limit_share: Annotated[float, Field(gt=0)] | None = 1.5
-    taste_noise: float = 0.3
-    common_share: float = 0.5
-    reversion: float = 0.1
-    carryover: float = 0.0
-    disappointment: float = 0.3
-    noise_cv: float = 0.3
-    substitution: float = 0.0
+    taste_noise: _UpToFive = 0.3
+    common_share: _Share = 0.5
+    reversion: _Share = 0.1
+    carryover: _UpToFive = 0.0
+    disappointment: _UpToFive = 0.3
+    noise_cv: _UpToFive = 0.3
+    substitution: _Share = 0.0
     season_peak: bool = False
-    capacity: float | None = None
-    overflow_cost: float = 0.0
-    review_periods: int = 1
+    capacity: Annotated[float, Field(ge=0)] | None = None
+    overflow_cost: Annotated[float, Field(ge=0)] = 0.0
+    review_periods: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Recipe:
@@ -78,6 +82,15 @@ class Recipe(BaseModel):
             low, high = getattr(self, field)
             if low > high:
                 raise ValueError(f"{field} = ({low}, {high}) must run from low to high")
+        if self.slots > self.num_products:
+            raise ValueError(f"slots = {self.slots:g} is above num_products = {self.num_products}")
+        if max(self.lead_times) >= self.periods:
+            raise ValueError(
+                f"lead_times up to {max(self.lead_times)} are not below periods = {self.periods}: "
+                "no order could ever arrive"
+            )
+        if self.overflow_cost > 0 and self.capacity is None:
+            raise ValueError("overflow_cost is set, but capacity is None: set both or neither")
         return self
 
 
@@ -93,14 +106,14 @@ def generate_scenario(*, seed: int, name: str = "generated", description: str = 
     Raises:
         ScenarioError: a knob is unknown or out of range.
     """
-    if seed < 0:
-        raise ScenarioError(f"seed must be >= 0, got {seed}")
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ScenarioError(f"seed must be a whole number, at least 0, got {seed!r}")
     try:
         recipe = Recipe(**knobs)
         return _draw(recipe, np.random.default_rng(seed), seed=seed, name=name, description=description)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
-        raise ScenarioError("the generator's knobs are not valid:\n  " + "\n  ".join(lines)) from error
+        lines = "\n  ".join(describe_faults(error, Recipe))
+        raise ScenarioError(f"the generator's knobs are not valid:\n  {lines}") from error
 
 
 def _draw(recipe: Recipe, rng: np.random.Generator, *, seed: int, name: str, description: str) -> Scenario:

@@ -1,4 +1,4 @@
-"""The recipes of the presets: what is stored as numbers in presets/*.yaml, except `grocery` (from sales data)."""
+"""The recipes of the presets, stored as numbers in presets/*.yaml; `grocery` comes from sales data instead."""
 
 from __future__ import annotations
 

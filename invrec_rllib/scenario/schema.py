@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -16,6 +16,20 @@ class _Section(BaseModel):
     """Frozen, and closed to unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        # `yes` and `on` are booleans in YAML, and would pass for the number 1.
+        if info.field_name != "provenance" and _holds_boolean(value):
+            raise ValueError("must not hold true or false (in YAML also yes, no, on, off)")
+        return value
+
+
+def _holds_boolean(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_boolean(item) for item in value)
+    return isinstance(value, bool)
 
 
 def _check_lengths(section: str, expected: int, reference: str, **fields: tuple[Any, ...] | None) -> None:
@@ -39,7 +53,9 @@ class Products(_Section):
     stockout_penalty: tuple[NonNegative, ...] = Field(
         description="Cost per unit of demand lost [b], money; per unit and period of waiting if backordered."
     )
-    order_cost: tuple[NonNegative, ...] = Field(description="Fixed cost of any order above 0 [k], money per order.")
+    order_cost: tuple[NonNegative, ...] = Field(
+        description="Fixed cost of any order above 0 [k], money per order."
+    )
     salvage_value: tuple[NonNegative, ...] = Field(
         description="Credit at the horizon per unit on hand or on order, money; at most the unit cost."
     )
@@ -53,7 +69,9 @@ class Products(_Section):
     initial_pipeline: tuple[tuple[Units, ...], ...] = Field(
         description="Units under way at the start, L entries per product; entry l arrives in period l."
     )
-    names: tuple[Label, ...] | None = Field(default=None, description="Labels; null: product_0, product_1, ...")
+    names: tuple[Label, ...] | None = Field(
+        default=None, description="Labels; null: product_0, product_1, ..."
+    )
     categories: tuple[Label, ...] | None = Field(
         default=None, description="Category of each product; null: one category."
     )
@@ -100,7 +118,8 @@ class Products(_Section):
                     "buying to salvage would earn money"
                 )
         if self.names is not None and len(set(self.names)) != len(self.names):
-            raise ValueError("products.names must be unique")
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise ValueError(f"products.names must be unique, but {twice!r} is given twice")
         return self
 
     @property
@@ -135,7 +154,9 @@ class Segments(_Section):
         default=None,
         description="Exponent of (price / base price) in the attraction [eta], >= 0, one per segment; null: 0.",
     )
-    names: tuple[Label, ...] | None = Field(default=None, description="Labels; null: segment_0, segment_1, ...")
+    names: tuple[Label, ...] | None = Field(
+        default=None, description="Labels; null: segment_0, segment_1, ..."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Segments:
@@ -178,13 +199,15 @@ class Demand(_Section):
         default=0.0, description="Share of unmet demand that asks once for another product in stock [delta]."
     )
     unmet: Literal["lost", "backorder"] = Field(
-        default="lost", description="What becomes of demand that stays unmet: lost, or waits and is served first."
+        default="lost",
+        description="What becomes of demand that stays unmet: lost, or waits and is served first.",
     )
     season: tuple[NonNegative, ...] | None = Field(
         default=None, description="Factor on traffic per period [s_t], T entries; null: 1."
     )
     price_path: tuple[tuple[Positive, ...], ...] | None = Field(
-        default=None, description="Price charged per period and product, T rows of N (promotions); null: base prices."
+        default=None,
+        description="Price charged per period and product, T rows of N (promotions); null: base prices.",
     )
     price_notice_periods: Annotated[int, Field(ge=0, le=12)] = Field(
         default=1, description="How many periods ahead the agents are told of prices, 0 to 12."
@@ -207,7 +230,8 @@ class Tastes(_Section):
         default=0.0, description="Standard deviation of the taste noise per period [sigma], log-attraction."
     )
     common_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.5, description="Share of the noise's variance that all segments have in common [tau], 0 to 1."
+        default=0.5,
+        description="Share of the noise's variance that all segments have in common [tau], 0 to 1.",
     )
     score_noise: Annotated[float, Field(ge=0, le=5)] = Field(
         default=0.2,
@@ -222,10 +246,12 @@ class Supply(_Section):
         default=1, description="Orders are possible only in periods divisible by this [R]."
     )
     capacity: NonNegative | None = Field(
-        default=None, description="Shared storage [C], units; stock above it costs overflow_cost. null: unlimited."
+        default=None,
+        description="Shared storage [C], units; stock above it costs overflow_cost. null: unlimited.",
     )
     overflow_cost: NonNegative = Field(
-        default=0.0, description="Cost per unit above the capacity, measured after receipt [h_over], money per period."
+        default=0.0,
+        description="Cost per unit above the capacity, measured after receipt [h_over], money per period.",
     )
     delay_probabilities: tuple[NonNegative, ...] = Field(
         default=(1.0,),
@@ -237,17 +263,21 @@ class Supply(_Section):
     @classmethod
     def _sums_to_one(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if not 1 <= len(value) <= 13:
-            raise ValueError(f"must have 1 to 13 entries, got {len(value)}")
+            raise ValueError("must have 1 to 13 entries")
         if abs(sum(value) - 1.0) > 1e-9:
-            raise ValueError(f"must sum to 1, got {sum(value)}")
+            raise ValueError(f"must sum to 1, sums to {sum(value):.12g}")
         return value
 
 
 class Recommendation(_Section):
     """The exposure that the recommender may give away."""
 
-    slots: Positive = Field(description="Exposure per segment and period [K]: sum over products of e <= K <= N.")
-    exposure_cost: NonNegative = Field(default=0.0, description="Cost of one full exposure [r], money per period.")
+    slots: Positive = Field(
+        description="Exposure per segment and period [K]: sum over products of e <= K <= N."
+    )
+    exposure_cost: NonNegative = Field(
+        default=0.0, description="Cost of one full exposure [r], money per period."
+    )
 
 
 class Scenario(_Section):
@@ -291,6 +321,8 @@ class Scenario(_Section):
                 raise ValueError(f"segments.affinity[{m}] has {len(row)} entries, but there are {n} products")
         if self.demand.season is not None and len(self.demand.season) != t:
             raise ValueError(f"demand.season has {len(self.demand.season)} entries, but periods is {t}")
+        if self.demand.season is not None and not any(self.demand.season):
+            raise ValueError("demand.season must be above 0 in at least one period: nobody would visit")
         path = self.demand.price_path
         if path is not None:
             if len(path) != t:
