@@ -96,13 +96,23 @@ class ProductCritic(nn.Module):
         layout: of the observation.
         hidden, cell_hidden: widths, as in `ProductEncoder`.
         value_scale: what an output of 1 means; the size of a typical return lets a small step learn it.
+        time_left_index: of the entry of the observation that is 0 at the horizon and above 0 before it. Nothing
+            is earned after the horizon, so the value is 0 there; an episode's truncation at it bootstraps from
+            a state that no target ever trains. None: not known, no such rule.
     """
 
     def __init__(
-        self, layout: ObservationLayout, *, hidden: int, cell_hidden: int, value_scale: float = 1.0
+        self,
+        layout: ObservationLayout,
+        *,
+        hidden: int,
+        cell_hidden: int,
+        value_scale: float = 1.0,
+        time_left_index: int | None = None,
     ) -> None:
         super().__init__()
         self.value_scale = value_scale
+        self.time_left_index = time_left_index
         self.encoder = ProductEncoder(layout, hidden=hidden, cell_hidden=cell_hidden)
         width = hidden + (cell_hidden if self.encoder.has_cells else 0) + layout.num_globals
         self.head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1))
@@ -114,4 +124,6 @@ class ProductCritic(nn.Module):
         if cells is not None:
             parts.append(cells.mean(dim=(-3, -2)))
         values: Tensor = self.value_scale * self.head(torch.cat(parts, dim=-1)).squeeze(-1)
-        return values
+        if self.time_left_index is None:
+            return values
+        return values * (observation[..., self.time_left_index] > 0)

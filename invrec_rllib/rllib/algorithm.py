@@ -106,15 +106,22 @@ def _with_modules(config: PPOConfig, settings: TrainSettings, *, params: Params)
     specs = {
         agent: RLModuleSpec(
             module_class=ProductModule,
-            model_config={
-                "layout": asdict(encoder_for(params, agent, settings.information).layout),
-                "hidden": settings.hidden,
-                "cell_hidden": settings.cell_hidden,
-                "initial_std": settings.initial_std,
-                "value_scale": min(1.0 / max(1.0 - settings.discount, 1e-6), float(params.num_periods)),
-            },
+            model_config=_product_config(params, agent, settings),
         )
         for agent in AGENTS
     }
     config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
     return config
+
+
+def _product_config(params: Params, agent: Agent, settings: TrainSettings) -> dict[str, Any]:
+    encoder = encoder_for(params, agent, settings.information)
+    return {
+        "layout": asdict(encoder.layout),
+        "hidden": settings.hidden,
+        "cell_hidden": settings.cell_hidden,
+        "initial_std": settings.initial_std,
+        # Rewards are near 1 per period: a return is about the effective horizon.
+        "value_scale": min(1.0 / max(1.0 - settings.discount, 1e-6), float(params.num_periods)),
+        "time_left_index": encoder.index_of_global("periods_left"),
+    }

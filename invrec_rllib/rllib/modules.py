@@ -24,6 +24,7 @@ class ProductModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         hidden, cell_hidden: widths of the embeddings.
         initial_std: standard deviation of actions before training, in units of the action space.
         value_scale: what a critic's output of 1 means, in units of reward.
+        time_left_index: entry of the observation that is 0 at the horizon, or None; see `ProductCritic`.
     """
 
     def setup(self) -> None:
@@ -45,7 +46,12 @@ class ProductModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         widths = {"hidden": config["hidden"], "cell_hidden": config["cell_hidden"]}
         self.actor = ProductActor(layout, per_cell=per_cell, initial_std=config["initial_std"], **widths)
         if not self.inference_only:
-            self.critic = ProductCritic(layout, value_scale=config["value_scale"], **widths)
+            self.critic = ProductCritic(
+                layout,
+                value_scale=config["value_scale"],
+                time_left_index=config["time_left_index"],
+                **widths,
+            )
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {Columns.ACTION_DIST_INPUTS: self.actor(batch[Columns.OBS])}

@@ -1,0 +1,83 @@
+"""Runs on disk: nothing is lost, nothing is overwritten in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from invrec_rllib.errors import InputError
+from invrec_rllib.learning.settings import TrainSettings
+from invrec_rllib.rundir import RunDir, find_checkpoint, iteration_of
+from invrec_rllib.scenario import load_scenario
+
+
+def new_run(path: Path) -> RunDir:
+    return RunDir.create(path, TrainSettings(scenario="tiny"), scenario=load_scenario("tiny"))
+
+
+def write_marker(folder: Path) -> None:
+    (folder / "marker").write_text("complete")
+
+
+def test_a_folder_with_anything_in_it_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        new_run(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    new_run(tmp_path / "run")
+    run = RunDir.open(tmp_path / "run")
+    assert run.settings() == TrainSettings(scenario="tiny")
+    assert run.scenario() == load_scenario("tiny")
+    run.update_manifest(seed=3)
+    run.update_manifest(status="finished")
+    assert run.manifest() == {"seed": 3, "status": "finished"}
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not a run of invrec train"):
+        RunDir.open(tmp_path)
+
+
+def test_a_checkpoint_that_fails_half_way_does_not_count(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    run.save_checkpoint(5, write_marker)
+
+    def fail(folder: Path) -> None:
+        write_marker(folder)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        run.save_checkpoint(10, fail)
+    assert iteration_of(run.latest_checkpoint()) == 5
+    run.save_checkpoint(10, write_marker)
+    assert iteration_of(run.latest_checkpoint()) == 10
+    assert find_checkpoint(tmp_path / "run") == run.latest_checkpoint()
+
+
+def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    for iteration in (5, 10, 15, 100):
+        run.save_checkpoint(iteration, write_marker)
+    assert [iteration_of(path) for path in sorted(run.checkpoints.iterdir())] == [15, 100]
+
+
+def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    with pytest.raises(InputError, match="no checkpoint yet"):
+        run.latest_checkpoint()
+
+
+def test_logs_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    for iteration in (1, 2, 3):
+        run.append_progress({"iteration": iteration, "profit_mean": None if iteration == 1 else 1.5})
+        run.append_result({"training_iteration": iteration})
+    run.forget_after(2)
+    assert run.progress() == [{"iteration": "1", "profit_mean": ""}, {"iteration": "2", "profit_mean": "1.5"}]
+    assert len(run.results_file.read_text().splitlines()) == 2
+    run.forget_after(0)
+    assert run.progress() == []
