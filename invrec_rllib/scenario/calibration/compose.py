@@ -181,8 +181,12 @@ def _stock(organic: FloatArray, assumptions: Assumptions) -> dict[str, Any]:
     return stock
 
 
-def _variant(demand: DemandFit, estimate: LiftEstimate) -> dict[str, Any]:
-    """One lift with the affinities and elasticities fitted together with it."""
+def log_attraction(demand: DemandFit) -> FloatArray:
+    """Log-attractions whose choice probabilities are the fitted rates at base price, unexposed, shape (M, N).
+
+    Raises:
+        InputError: a segment buys too many products per visit for a choice with an outside option.
+    """
     rate = np.exp(demand.intercept)
     outside = 1.0 - rate.sum(axis=1, keepdims=True)
     if outside.min() <= 0.01:
@@ -191,9 +195,15 @@ def _variant(demand: DemandFit, estimate: LiftEstimate) -> dict[str, Any]:
             "choice "
             "of at most one product per visit cannot hold it; choose fewer products or a narrower category"
         )
+    attraction: FloatArray = demand.intercept - np.log(outside)
+    return attraction
+
+
+def _variant(demand: DemandFit, estimate: LiftEstimate) -> dict[str, Any]:
+    """One lift with the affinities and elasticities fitted together with it."""
     return {
         "lift": _rounded(estimate.shrunk, 3),
-        "affinity": _rounded(demand.intercept - np.log(outside), 3),
+        "affinity": _rounded(log_attraction(demand), 3),
         "price_elasticity": _rounded(demand.elasticity, 3),
         "estimate": _known(estimate.value),
         "standard_error": _known(estimate.standard_error),

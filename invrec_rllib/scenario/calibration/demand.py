@@ -44,26 +44,34 @@ class DemandFit:
 
     def expected(self, panel: Panel) -> FloatArray:
         """Expected purchases of a panel of the same products and segments, shape (W, M, N)."""
-        relative = np.log(panel.price / self.base_price)[:, None, :]
-        log_rate = self.intercept + self.lift[:, None] * panel.exposure - self.elasticity[:, None] * relative
-        expected: FloatArray = panel.visits[:, :, None] * np.exp(log_rate)
+        return self.mean_purchases(visits=panel.visits, exposure=panel.exposure, price=panel.price)
+
+    def mean_purchases(self, *, visits: FloatArray, exposure: FloatArray, price: FloatArray) -> FloatArray:
+        """Expected purchases, shape (W, M, N), of visits (W, M), exposures (W, M, N) and prices (W, N)."""
+        relative = np.log(price / self.base_price)[:, None, :]
+        log_rate = self.intercept + self.lift[:, None] * exposure - self.elasticity[:, None] * relative
+        expected: FloatArray = visits[:, :, None] * np.exp(log_rate)
         return expected
 
 
-def fit_demand(panel: Panel, *, lift: FloatArray | None = None) -> DemandFit:
+def fit_demand(
+    panel: Panel, *, lift: FloatArray | None = None, base_price: FloatArray | None = None
+) -> DemandFit:
     """Negative binomial regression with segment-product intercepts, own-price effect and lift by segment.
 
     Args:
         panel: the fitted weeks.
         lift: lift by segment to hold fixed, shape (M,); None: fit it (the chain-level, high figure, which the
             timing of promotions and the depth of their discounts inflate).
+        base_price: price of the intercepts, money, shape (N,); None: the geometric mean of the weekly prices.
 
     Raises:
         InputError: fewer than two weeks.
     """
     if len(panel.weeks) < 2:
         raise InputError(f"a fit needs at least 2 weeks, got {len(panel.weeks)}")
-    base_price = np.exp(np.log(panel.price).mean(axis=0))
+    if base_price is None:
+        base_price = np.exp(np.log(panel.price).mean(axis=0))
     relative = np.broadcast_to(np.log(panel.price / base_price)[:, None, :], panel.purchases.shape)
     frequent = panel.purchases.sum(axis=0) >= MIN_PURCHASES
     visited = np.broadcast_to((panel.visits > 0)[:, :, None], panel.purchases.shape)
@@ -154,7 +162,8 @@ def negative_binomial_dispersion(counts: FloatArray, mean: FloatArray) -> float:
 def _complete(panel: Panel, frequent: NDArray[np.bool_], fitted: FloatArray) -> FloatArray:
     """Intercepts of all cells; a rare one is drawn to the rate of all segments as if by a few purchases."""
     bought, visits = panel.purchases.sum(axis=0), panel.visits.sum(axis=0)[:, None]
-    pooled = bought.sum(axis=0) / visits.sum()
+    # Half a purchase where nobody bought: no product is impossible.
+    pooled = np.maximum(bought.sum(axis=0), 0.5) / visits.sum()
     intercept: FloatArray = np.log((bought + MIN_PURCHASES) / (visits + MIN_PURCHASES / pooled))
     intercept[frequent] = fitted
     return intercept

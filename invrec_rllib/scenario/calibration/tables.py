@@ -73,7 +73,7 @@ def read_batches(
         path: file whose name ends in ``.csv``, ``.csv.gz`` or ``.parquet``; other columns are ignored.
         columns: what the table must hold.
         table: what to call the table in errors.
-        batch_rows: rows of a parquet batch; csv files are read in blocks of 16 MB.
+        batch_rows: rows of a parquet batch; csv files are read in blocks of 4 MB.
 
     Yields:
         Frames with the columns given: ids and texts as strings, weeks as integers, quantities as floats,
@@ -105,7 +105,7 @@ def _present(names: list[str], columns: tuple[Column, ...], table: str) -> list[
 
 def _csv_batches(source: Path, columns: tuple[Column, ...], *, table: str, batch_rows: int) -> Iterator[Any]:
     arrow, csv = require("pyarrow", extra="data"), require("pyarrow.csv", extra="data")
-    options = csv.ReadOptions(block_size=16 << 20)
+    options = csv.ReadOptions(block_size=4 << 20)
     try:
         with csv.open_csv(source, read_options=options) as reader:
             present = _present(reader.schema.names, columns, table)
