@@ -8,8 +8,8 @@ from scipy.special import ndtri
 from invrec_rllib.policies.view import View
 from invrec_rllib.sim.params import FloatArray, IntArray, Params
 
-# The storage price is found to 1/4096 of the overflow cost.
-_BISECTIONS = 12
+# Prices of storage that are tried, between 0 and the overflow cost.
+_NUM_PRICES = 17
 
 
 def protected_season(params: Params, period: int) -> FloatArray:
@@ -34,10 +34,10 @@ def critical_ratio(params: Params, period: int, *, storage_price: FloatArray | f
     Args:
         params: the world.
         period: t.
-        storage_price: money per unit received, a number or (B, 1).
+        storage_price: money per unit received, a number or (G, 1).
 
     Returns:
-        In (0, 1), (N,), or (B, N) for a storage price of shape (B, 1).
+        In (0, 1), (N,), or (G, N) for G prices of storage.
     """
     last_cover = _protected_until(params, period) >= params.num_periods
     waits = params.scenario.demand.unmet == "backorder"
@@ -66,23 +66,37 @@ def order_up_to_level(view: View) -> FloatArray:
     delay_variance = _delay_moments(params)[1]
     deviation = np.sqrt(view.forecast_sd**2 * season + delay_variance * (mean / periods) ** 2)
     supply = params.scenario.supply
-
-    def level(storage_price: FloatArray | float) -> FloatArray:
-        ratio = critical_ratio(params, period, storage_price=storage_price)
-        units: FloatArray = np.maximum(mean + ndtri(ratio) * deviation, 0.0)
-        return units
-
     if supply.capacity is None or supply.overflow_cost == 0.0:
-        return level(0.0)
-    demand_before_receipt = mean * (1.0 - supply.review_periods / periods)
-    low = np.zeros((len(mean), 1))
-    high = np.full((len(mean), 1), supply.overflow_cost)
-    for _ in range(_BISECTIONS):
-        price = 0.5 * (low + high)
-        stock = np.maximum(level(price) - demand_before_receipt, 0.0).sum(axis=1, keepdims=True)
-        too_full = stock > supply.capacity
-        low, high = np.where(too_full, price, low), np.where(too_full, high, price)
-    return level(low)
+        z = ndtri(critical_ratio(params, period))
+    else:
+        before_receipt = mean * (1.0 - supply.review_periods / periods)
+        z = _stored_quantile(params, period, mean=mean - before_receipt, deviation=deviation)
+    level: FloatArray = np.maximum(mean + z * deviation, 0.0)
+    return level
+
+
+def _stored_quantile(params: Params, period: int, *, mean: FloatArray, deviation: FloatArray) -> FloatArray:
+    """Normal quantile z at the lowest price of storage at which the stock fits, else at the highest, (B, N).
+
+    Args:
+        params: a world with a capacity.
+        period: t.
+        mean: expected stock after receipt at z = 0, units, (B, N).
+        deviation: units of stock per unit of z, (B, N).
+    """
+    supply = params.scenario.supply
+    assert supply.capacity is not None
+    prices = np.linspace(0.0, supply.overflow_cost, _NUM_PRICES)
+    z = ndtri(critical_ratio(params, period, storage_price=prices[:, None]))
+    stock = np.maximum(mean[:, None, :] + z * deviation[:, None, :], 0.0).sum(axis=2)
+    # Stock falls as the price rises: between the last price at which it does not fit and the next it is linear.
+    too_full = np.count_nonzero(stock > supply.capacity, axis=1)
+    low, high = np.maximum(too_full - 1, 0), np.minimum(too_full, _NUM_PRICES - 1)
+    rows = np.arange(len(stock))
+    span = np.maximum(stock[rows, low] - stock[rows, high], 1e-9)
+    share = np.clip((stock[rows, low] - supply.capacity) / span, 0.0, 1.0)[:, None]
+    quantile: FloatArray = z[low] + share * (z[high] - z[low])
+    return quantile
 
 
 def order_towards(view: View, level: FloatArray) -> IntArray:
