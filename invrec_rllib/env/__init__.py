@@ -9,7 +9,7 @@ from invrec_rllib.env.facts import Facts
 from invrec_rllib.env.fields import Field, describe_fields, field_table
 from invrec_rllib.env.invrec_v0 import InvRecEnv, env, parallel_env, raw_env
 from invrec_rllib.env.layout import ObservationLayout
-from invrec_rllib.env.rewards import RewardMode, Rewards, rewards
+from invrec_rllib.env.rewards import RewardMode, Rewards, compute_rewards
 from invrec_rllib.env.slates import hard_top_k, soft_top_k
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "RewardMode",
     "Rewards",
     "check_env",
+    "compute_rewards",
     "describe_fields",
     "encode",
     "encoder_for",
@@ -38,6 +39,5 @@ __all__ = [
     "itemise",
     "parallel_env",
     "raw_env",
-    "rewards",
     "soft_top_k",
 ]

@@ -60,6 +60,11 @@ class ObservationEncoder:
         """A new Box of shape (D,), float32."""
         return gymnasium.spaces.Box(self.low, self.high, dtype=np.float32)
 
+    def index_of_global(self, name: str) -> int:
+        """Where a global field of one number stands in the flat observation."""
+        names = [field.name for field in self.fields]
+        return sum(field.width for field in self.fields[: names.index(name)])
+
     def encode(self, view: View, *, facts: Facts | None = None) -> Float32Array:
         """Observations of a batch, float32, (B, D), within the bounds.
 

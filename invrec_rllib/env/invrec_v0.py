@@ -26,7 +26,7 @@ from invrec_rllib.env.rendering import (
     draw_picture,
     draw_table,
 )
-from invrec_rllib.env.rewards import RewardMode, check_reward_options, rewards
+from invrec_rllib.env.rewards import Accounting, RewardMode, check_reward_options, compute_rewards
 from invrec_rllib.env.start import EpisodeCounter, check_information, shorten
 from invrec_rllib.env.world import World
 from invrec_rllib.errors import InputError
@@ -116,7 +116,8 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
     Rewards:
         In units of the scenario's `reward_scale`. team: the firm's profit, for every agent. siloed: the
         department's own account; the recommender is paid for clicks, in stock or not. mixed: `(1 - w)
-        siloed + w team`. See `invrec_rllib.env.rewards`. Agents of a split department all get the
+        siloed + w team`. By `accounting`, purchases are charged when ordered (cash) or when sold or written
+        off (accrual); the sums are equal. See `invrec_rllib.env.rewards`. Agents of a split department all get the
         department's reward.
 
     Infos:
@@ -138,6 +139,7 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         scenario: preset name, YAML file or `Scenario`.
         information: "full", "observed" or "department".
         reward: "team", "siloed" or "mixed", with `mixed_weight` in [0, 1].
+        accounting: "cash" or "accrual".
         order, exposure, temperature, order_range, quantity_range, score_range: see
             `env.actions.ActionMapping`.
         inventory_agents: "one", or one agent per "category" or "product".
@@ -168,6 +170,7 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         information: Information = "observed",
         reward: RewardMode = "team",
         mixed_weight: float = 0.5,
+        accounting: Accounting = "cash",
         order: OrderMapping = "adjustment",
         exposure: ExposureMapping = "adjustment",
         temperature: float = DEFAULT_TEMPERATURE,
@@ -182,11 +185,12 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         EzPickle.__init__(self, **arguments)
         check_information(information)
-        check_reward_options(reward, mixed_weight)
+        check_reward_options(reward, mixed_weight, accounting)
         check_render_mode(render_mode)
         simulator = Simulator(shorten(load_scenario(scenario), max_cycles))
         self.params = simulator.params
         self._reward_mode, self._mixed_weight = reward, mixed_weight
+        self._accrual = accounting == "accrual"
         self.mapping = ActionMapping(
             self.params,
             order=order,
@@ -278,12 +282,17 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         if not self.agents:
             raise InputError("the episode is over or has not begun: call reset")
         period = self._world.play(actions)
-        earned = rewards(self.params, period.outcome, mode=self._reward_mode, mixed_weight=self._mixed_weight)
+        earned = compute_rewards(
+            self.params,
+            period.outcome,
+            mode=self._reward_mode,
+            mixed_weight=self._mixed_weight,
+            accrual_from=period.before if self._accrual else None,
+        )
         reward = {"inventory": float(earned.inventory[0]), "recommender": float(earned.recommender[0])}
         items = itemise(period.before, period.outcome, period.after)
         if self._history is not None:
             self._history.add(*period, fill_rate=items["fill_rate"])
-            self._show()
         names, over = self.agents, not self._world.running
         self.agents = [] if over else list(names)
         if self.render_mode == "human":

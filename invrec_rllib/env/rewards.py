@@ -9,6 +9,15 @@
   ones, makes it blind to stock: paid on realised sales it would share much of the firm's interest.
 - mixed: `(1 - w) siloed + w team`.
 
+Two ways of accounting for stock, whose sums over an episode are equal:
+
+- cash: purchases are charged when they are ordered, the initial stock in period 0, and salvage is credited in
+  the last period.
+- accrual: stock and pipeline are carried at cost, so that a unit is charged when it is sold, and what is left
+  is written down to its salvage value in the last period. This is potential-based shaping (Ng, Harada and
+  Russell, 1999) of the cash reward by the stock's cost; it takes the long wait between an order and its sales
+  out of the credit that learning has to assign.
+
 All are divided by the scenario's constant `reward_scale` (money), so that returns convert to money.
 """
 
@@ -18,9 +27,10 @@ from typing import Literal, NamedTuple, get_args
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.sim.params import FloatArray, Params
-from invrec_rllib.sim.state import Outcome
+from invrec_rllib.sim.state import Outcome, State
 
 RewardMode = Literal["team", "siloed", "mixed"]
+Accounting = Literal["cash", "accrual"]
 
 
 class Rewards(NamedTuple):
@@ -30,7 +40,14 @@ class Rewards(NamedTuple):
     recommender: FloatArray
 
 
-def rewards(params: Params, outcome: Outcome, *, mode: RewardMode, mixed_weight: float = 0.5) -> Rewards:
+def compute_rewards(
+    params: Params,
+    outcome: Outcome,
+    *,
+    mode: RewardMode,
+    mixed_weight: float = 0.5,
+    accrual_from: State | None = None,
+) -> Rewards:
     """What both departments earn in a period; see the module for the modes.
 
     Args:
@@ -38,10 +55,13 @@ def rewards(params: Params, outcome: Outcome, *, mode: RewardMode, mixed_weight:
         outcome: what happened.
         mode: "team", "siloed" or "mixed".
         mixed_weight: weight of the team's reward where mixed [w], in [0, 1].
+        accrual_from: start of the period, for accrual accounting; None: cash.
     """
     scale = 1.0 / params.reward_scale
     economics = outcome.economics
     team = economics.profit * scale
+    if accrual_from is not None:
+        team = team + stock_value_change(params, accrual_from, outcome) * scale
     if mode == "team":
         return Rewards(team, team)
     # All of the profit but what exposure costs is booked on the inventory's account.
@@ -53,13 +73,28 @@ def rewards(params: Params, outcome: Outcome, *, mode: RewardMode, mixed_weight:
     return Rewards(own * inventory + mixed_weight * team, own * recommender + mixed_weight * team)
 
 
-def check_reward_options(mode: str, mixed_weight: float) -> None:
-    """Refuse an unknown mode, or a weight outside [0, 1].
+def stock_value_change(params: Params, before: State, outcome: Outcome) -> FloatArray:
+    """How much the cost of stock and pipeline rose in a period, money, (B,).
+
+    The books open and close empty: before period 0 and after the horizon the value is 0, so that the changes of
+    an episode sum to 0.
+    """
+    held = before.on_hand + before.on_order.sum(axis=2)
+    opened, closes = before.period > 0, before.period == params.num_periods - 1
+    units = (0 if closes else held + outcome.order - outcome.sales) - (held if opened else 0)
+    change: FloatArray = (units * params.unit_cost).sum(axis=1)
+    return change
+
+
+def check_reward_options(mode: str, mixed_weight: float, accounting: str) -> None:
+    """Refuse an unknown mode or accounting, or a weight outside [0, 1].
 
     Raises:
         InputError: naming the option and what is allowed.
     """
     if mode not in get_args(RewardMode):
         raise InputError(f"reward is {mode!r}, must be one of {', '.join(get_args(RewardMode))}")
+    if accounting not in get_args(Accounting):
+        raise InputError(f"accounting is {accounting!r}, must be one of {', '.join(get_args(Accounting))}")
     if not 0.0 <= mixed_weight <= 1.0:
         raise InputError(f"mixed_weight is {mixed_weight}, must lie in [0, 1]")

@@ -33,14 +33,14 @@ class TrainSettings(BaseModel):
     steps_per_iteration: Count = Field(default=4160, description="Env steps sampled per iteration.")
     epochs: Count = Field(default=6, description="Passes over an iteration's steps.")
     minibatch_size: Count = Field(default=520, description="Steps per gradient step.")
-    learning_rate_inventory: Positive = Field(default=1e-3, description="Adam's step size, inventory agent.")
-    learning_rate_recommender: Positive = Field(default=1e-3, description="Adam's step size, recommender.")
+    learning_rate_inventory: Positive = Field(default=3e-3, description="Adam's step size, inventory agent.")
+    learning_rate_recommender: Positive = Field(default=3e-3, description="Adam's step size, recommender.")
     learning_rate_end: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.1,
         description="Share of the step sizes that is left at the last iteration; linear in between.",
     )
-    discount: Annotated[float, Field(ge=0, le=1)] = Field(default=0.99, description="Per period [gamma].")
-    gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="Advantage estimation.")
+    discount: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="Per period [gamma].")
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(default=0.8, description="Advantage estimation.")
     clip: Positive = Field(default=0.2, description="PPO's bound on the probability ratio, 1 +- clip.")
     entropy: Annotated[float, Field(ge=0)] = Field(default=0.0, description="Entropy bonus.")
 
@@ -52,6 +52,10 @@ class TrainSettings(BaseModel):
     )
     mixed_weight: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Weight of the team's profit in the mixed reward."
+    )
+    accounting: Literal["cash", "accrual"] = Field(
+        default="accrual",
+        description="Purchases rewarded when ordered, or when sold or written off; the sums are equal.",
     )
     network: Literal["product", "mlp"] = Field(
         default="product",

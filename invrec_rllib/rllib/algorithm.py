@@ -36,6 +36,7 @@ def env_options(settings: TrainSettings) -> dict[str, Any]:
         "information": settings.information,
         "reward": settings.reward,
         "mixed_weight": settings.mixed_weight,
+        "accounting": settings.accounting,
     }
 
 
