@@ -78,11 +78,12 @@ def revenue_greedy_slates(view: View) -> FloatArray:
     return value_maximising_slates(view.params, view.scores, value=view.params.price[period], period=period)
 
 
-def stock_aware_slates(view: View, *, cover_periods: float = 1.0) -> FloatArray:
+def stock_aware_slates(view: View, *, cover_periods: float = 2.0) -> FloatArray:
     """As `revenue_greedy_slates`, but a product that is short counts only for the share that it can serve.
 
     Its price is multiplied by `min(1, stock on hand / (cover_periods x forecast))`. A rule of thumb with one
-    untuned parameter: it knows nothing of deliveries under way, nor of what other segments will take.
+    parameter: it knows nothing of deliveries under way, nor of what other segments will take. The default is
+    not tuned to a world: of 0.5, 1, 1.5, 2 and 3 it is the round number that does well on all presets.
 
     Args:
         view: what is known.

@@ -70,7 +70,7 @@ def scenario_facts(scenario: Scenario) -> list[tuple[str, str]]:
         ("Products [N]", f"{products.count:,}"),
         ("Customer segments [M]", f"{scenario.segments.count:,}"),
         ("Slots per segment [K]", f"{scenario.recommendation.slots:g}"),
-        ("Horizon [T]", f"{scenario.periods:,} ({scenario.period_name})"),
+        ("Horizon [T]", f"{scenario.periods:,} periods{_period_note(scenario.period_name)}"),
         ("Lead times", f"{lead[0]} to {lead[-1]} periods" if len(lead) > 1 else f"{lead[0]} periods"),
         (
             "Full exposure multiplies the odds of purchase by",
@@ -86,7 +86,14 @@ def scenario_facts(scenario: Scenario) -> list[tuple[str, str]]:
         )
     if supply.review_periods > 1:
         facts.append(("Orders possible", f"every {supply.review_periods} periods"))
+    for label, key in (("Source", "source"), ("Licence", "licence")):
+        if isinstance(scenario.provenance.get(key), str):
+            facts.append((label, str(scenario.provenance[key])))
     return facts
+
+
+def _period_note(period_name: str) -> str:
+    return "" if period_name == "period" else f" of one {period_name} each"
 
 
 def _span(values: list[float]) -> str:
