@@ -212,7 +212,7 @@ def _check_in(space: Any, value: Any, name: str) -> None:
     _require(bool(np.isfinite(value).all()), f"{name} must be finite, holds NaN or infinity")
     outside = np.argwhere((value < space.low) | (value > space.high))
     if len(outside):
-        index = tuple(outside[0])
+        index = tuple(outside[0].tolist())
         bounds = f"[{space.low[index]}, {space.high[index]}]"
         raise EnvironmentCheckError(f"{name} is {value[index]} at {list(index)}, outside its bounds {bounds}")
 
