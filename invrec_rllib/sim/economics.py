@@ -51,33 +51,30 @@ def account(
     last = period == params.num_periods - 1
     left = on_hand_end + on_order_end.sum(axis=2) if last else None
     rent = params.scenario.recommendation.exposure_cost
-    price = params.price[period]
-    revenue, purchase_cost, holding_cost, stockout_cost, click_value = _totals(
-        (sales, price),
-        (order, params.unit_cost),
-        (on_hand_end, params.holding_cost),
-        (unserved, params.stockout_penalty),
-        (demand, price),
+    revenue, click_value = np.einsum("kbn,n->kb", _stack(sales, demand), params.price[period])
+    purchase_cost, holding_cost, stockout_cost = np.einsum(
+        "kbn,kn->kb", _stack(order, on_hand_end, unserved), params.cost_per_unit
     )
     economics = Economics(
         revenue=revenue,
         purchase_cost=purchase_cost,
-        order_cost=_totals((order > 0, params.order_cost))[0] if params.charges_orders else none,
+        order_cost=_total(order > 0, params.order_cost) if params.charges_orders else none,
         holding_cost=holding_cost,
         stockout_cost=stockout_cost,
         overflow_cost=overflow_cost,
         exposure_cost=rent * exposure.sum(axis=(1, 2)) if rent else none,
         initial_stock_cost=np.full(len(order), params.initial_stock_cost) if period == 0 else none,
-        salvage=none if left is None else _totals((left, params.salvage_value))[0],
+        salvage=none if left is None else _total(left, params.salvage_value),
     )
     return economics, click_value
 
 
-def _totals(*terms: tuple[IntArray | BoolArray, FloatArray]) -> FloatArray:
-    """Units (B, N) times money per unit (N,), summed over products; (number of terms, B)."""
+def _stack(*units: IntArray) -> FloatArray:
+    # As floats: `einsum` would convert in pieces that depend on the batch, and so round differently.
+    return np.array(units, dtype=np.float64)
+
+
+def _total(units: IntArray | BoolArray, money_per_unit: FloatArray) -> FloatArray:
     # Not a matrix product: BLAS may round a row differently in batches of different size.
-    money = np.empty((len(terms), *terms[0][0].shape))
-    for (units, money_per_unit), out in zip(terms, money, strict=True):
-        np.multiply(units, money_per_unit, out=out)
-    total: FloatArray = np.add.reduce(money, axis=2)
+    total: FloatArray = (units * money_per_unit).sum(axis=1)
     return total

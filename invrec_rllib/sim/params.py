@@ -107,6 +107,11 @@ class Params:
         return bool((self.lead_time == 0).any())
 
     @cached_property
+    def cost_per_unit(self) -> FloatArray:
+        """Cost of a unit ordered, held and not served, money, (3, N)."""
+        return np.array((self.unit_cost, self.holding_cost, self.stockout_penalty))
+
+    @cached_property
     def charges_orders(self) -> bool:
         """Whether some product has a fixed cost of ordering."""
         return bool(self.order_cost.any())
@@ -131,7 +136,7 @@ def compile_scenario(scenario: Scenario) -> Params:
     """Turn a validated scenario into arrays; the only place that reads its fields for the simulator."""
     products, segments, demand = scenario.products, scenario.segments, scenario.demand
     base_price = np.asarray(products.price, dtype=np.float64)
-    price = np.tile(base_price, (scenario.periods, 1))
+    price: FloatArray = np.broadcast_to(base_price, (scenario.periods, len(base_price)))
     if demand.price_path is not None:
         price = np.asarray(demand.price_path, dtype=np.float64)
     unit_cost = np.asarray(products.unit_cost, dtype=np.float64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from numpy.random import PCG64, Generator, SeedSequence
+from numpy.random import SFC64, Generator, SeedSequence
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
@@ -20,8 +20,8 @@ _STREAMS = ("demand", "noise", "tastes", "delays", "substitution", "scores")
 # Draws of a stream held at once: about as many bytes as the cache holds, but enough values per call.
 _CHUNK_BYTES = 2 * 2**20
 _CHUNK_VALUES = 2048
-# What PCG64 asks of a seed sequence.
-_SEED_WORDS = 4
+# What SFC64 asks of a seed sequence; it draws normals about a sixth faster than PCG64.
+_SEED_WORDS = 3
 
 EpisodeKey = tuple[int, ...]
 
@@ -115,7 +115,7 @@ class EpisodeStreams:
 
     def _generators(self, purpose: str) -> list[Generator]:
         stream = _STREAMS.index(purpose)
-        return [Generator(PCG64(cast(SeedSequence, _SeedWords(words[stream])))) for words in self._words]
+        return [Generator(SFC64(cast(SeedSequence, _SeedWords(words[stream])))) for words in self._words]
 
     def _stream(self, purpose: str, shape: tuple[int, ...], draw: _Draw) -> _ChunkedStream:
         return _ChunkedStream(self._generators(purpose), shape, draw, num_periods=self._num_periods)
