@@ -19,7 +19,8 @@ from invrec_rllib.sim.params import Params
 Float32Array = NDArray[np.float32]
 
 _KINDS: tuple[Kind, ...] = ("global", "product", "cell")
-_CACHED_PERIODS = 512
+# The calendar of this many bytes of periods is kept; beyond, it is made anew.
+_CACHE_BYTES = 2 * 2**20
 
 
 class ObservationEncoder:
@@ -53,7 +54,8 @@ class ObservationEncoder:
         self._units = slice(start, start + sum(units))
         self._per_unit = (1.0 / demand_unit(params)).astype(np.float32)[:, None]
         # Bound to the instance, so that it dies with it.
-        self._calendar = lru_cache(maxsize=_CACHED_PERIODS)(self._make_calendar)
+        period_bytes = sum(part.nbytes for part in self._make_calendar(0))
+        self._calendar = lru_cache(maxsize=_CACHE_BYTES // max(period_bytes, 1))(self._make_calendar)
 
     @property
     def space(self) -> gymnasium.spaces.Box:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import ndtri
 
@@ -10,17 +13,22 @@ from invrec_rllib.sim.params import FloatArray, IntArray, Params
 
 # Prices of storage that are tried, between 0 and the overflow cost.
 _NUM_PRICES = 17
+# What depends on the period alone is kept for this many periods, of all worlds together: single episodes ask
+# for it again and again.
+_CACHED_PERIODS = 4096
 
 
+@lru_cache(maxsize=_CACHED_PERIODS)
 def protected_season(params: Params, period: int) -> FloatArray:
     """Sum of season factors over the periods that an order placed now must cover, (N,).
 
     These are the lead time with its mean delay and the review period, cut at the horizon: demand after it is
-    worth nothing.
+    worth nothing. The array is shared: not to be written to.
     """
     cumulative = np.concatenate(([0.0], np.cumsum(params.season)))
     end = np.minimum(_protected_until(params, period), params.num_periods)
     total: FloatArray = np.interp(end, np.arange(len(cumulative)), cumulative) - cumulative[period]
+    total.setflags(write=False)
     return total
 
 
@@ -59,42 +67,74 @@ def order_up_to_level(view: View) -> FloatArray:
     storage between 0 and the overflow cost makes the expected stock fit if it can (the Lagrange multiplier of
     the multi-product newsvendor; Hadley and Whitin 1963). Fixed order costs are not considered.
     """
-    params, period = view.params, view.state.period
-    season = protected_season(params, period)
-    mean = view.forecast * season
-    periods = np.maximum(_protected_until(params, period) - period, 1e-9)
-    delay_variance = _delay_moments(params)[1]
-    deviation = np.sqrt(view.forecast_sd**2 * season + delay_variance * (mean / periods) ** 2)
-    supply = params.scenario.supply
-    if supply.capacity is None or supply.overflow_cost == 0.0:
-        z = ndtri(critical_ratio(params, period))
-    else:
-        before_receipt = mean * (1.0 - supply.review_periods / periods)
-        z = _stored_quantile(params, period, mean=mean - before_receipt, deviation=deviation)
-    level: FloatArray = np.maximum(mean + z * deviation, 0.0)
+    constants = _constants(view.params, view.state.period)
+    mean = view.forecast * constants.season
+    variance = view.forecast_sd**2 * constants.season
+    if constants.delay_weight is not None:
+        variance += constants.delay_weight * mean**2
+    deviation = np.sqrt(variance)
+    z = constants.quantiles[0]
+    if len(constants.quantiles) > 1:
+        capacity = view.params.scenario.supply.capacity
+        assert capacity is not None
+        z = _stored_quantile(
+            constants.quantiles, capacity=capacity, mean=mean * constants.stored_share, deviation=deviation
+        )
+    level: FloatArray = mean + z * deviation
+    np.maximum(level, 0.0, out=level)
     return level
 
 
-def _stored_quantile(params: Params, period: int, *, mean: FloatArray, deviation: FloatArray) -> FloatArray:
+class _Constants(NamedTuple):
+    """What the textbook level takes from the period, whatever the forecast.
+
+    Attributes:
+        season: as `protected_season`, (N,).
+        quantiles: normal quantiles of the critical ratios, one row per price of storage tried, (G, N).
+        delay_weight: variance of the delay over the squared number of protected periods, (N,); None: certain.
+        stored_share: share of the protected mean demand that is in store after receipt, (N,).
+    """
+
+    season: FloatArray
+    quantiles: FloatArray
+    delay_weight: FloatArray | None
+    stored_share: FloatArray
+
+
+@lru_cache(maxsize=_CACHED_PERIODS)
+def _constants(params: Params, period: int) -> _Constants:
+    supply = params.scenario.supply
+    periods = np.maximum(_protected_until(params, period) - period, 1e-9)
+    delay_variance = _delay_moments(params)[1]
+    stores = supply.capacity is not None and supply.overflow_cost > 0.0
+    prices = np.linspace(0.0, supply.overflow_cost, _NUM_PRICES) if stores else np.zeros(1)
+    return _Constants(
+        season=protected_season(params, period),
+        quantiles=ndtri(critical_ratio(params, period, storage_price=prices[:, None])),
+        delay_weight=delay_variance / periods**2 if delay_variance else None,
+        stored_share=supply.review_periods / periods,
+    )
+
+
+def _stored_quantile(
+    quantiles: FloatArray, *, capacity: float, mean: FloatArray, deviation: FloatArray
+) -> FloatArray:
     """Normal quantile z at the lowest price of storage at which the stock fits, else at the highest, (B, N).
 
     Args:
-        params: a world with a capacity.
-        period: t.
+        quantiles: z by rising price of storage, (G, N).
+        capacity: shared by all products, units.
         mean: expected stock after receipt at z = 0, units, (B, N).
         deviation: units of stock per unit of z, (B, N).
     """
-    supply = params.scenario.supply
-    assert supply.capacity is not None
-    prices = np.linspace(0.0, supply.overflow_cost, _NUM_PRICES)
-    z = ndtri(critical_ratio(params, period, storage_price=prices[:, None]))
+    z, last = quantiles, len(quantiles) - 1
     stock = np.maximum(mean[:, None, :] + z * deviation[:, None, :], 0.0).sum(axis=2)
     # Stock falls as the price rises: between the last price at which it does not fit and the next it is linear.
-    too_full = np.count_nonzero(stock > supply.capacity, axis=1)
-    low, high = np.maximum(too_full - 1, 0), np.minimum(too_full, _NUM_PRICES - 1)
+    too_full = np.count_nonzero(stock > capacity, axis=1)
+    low, high = np.maximum(too_full - 1, 0), np.minimum(too_full, last)
     rows = np.arange(len(stock))
     span = np.maximum(stock[rows, low] - stock[rows, high], 1e-9)
-    share = np.clip((stock[rows, low] - supply.capacity) / span, 0.0, 1.0)[:, None]
+    share = np.clip((stock[rows, low] - capacity) / span, 0.0, 1.0)[:, None]
     quantile: FloatArray = z[low] + share * (z[high] - z[low])
     return quantile
 
