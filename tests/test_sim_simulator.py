@@ -121,8 +121,12 @@ def test_steps_leave_earlier_states_and_the_callers_arrays_alone() -> None:
         simulator.step(order=order, exposure=exposure)
     for name, before in kept.items():
         assert np.array_equal(getattr(state, name), before), name
+    outcome = simulator.step(order=order, exposure=exposure)
     assert (order == 2).all()
     assert (exposure == 0.05).all()
+    order[:], exposure[:] = 7, 0.0
+    assert (outcome.order == 2).all()
+    assert (simulator.state.last_exposure == 0.05).all()
 
 
 def test_compiled_arrays_are_read_only() -> None:

@@ -133,7 +133,9 @@ class EpisodeStreams:
     def next_score_noise(self) -> FloatArray:
         """Blur on the affinity scores of the next period, log-attraction, (B, M, N); up to T + 1 calls."""
         if self._scores is None:
-            self._scores = self._stream("scores", self._cells, _normal)
+            self._scores = _ChunkedStream(
+                self._generators("scores"), self._cells, _normal, num_periods=self._num_periods + 1
+            )
         return self._score_noise * self._scores.next_period()
 
 
@@ -185,11 +187,11 @@ class _ChunkedStream:
         return values
 
     def _refill(self) -> FloatArray:
-        """Draws of the next periods, period first, so that those of a period lie together in memory."""
+        """Draws of the next periods, period first; in memory episode first, as they were drawn."""
         by_episode = np.empty((len(self._generators), self._chunk, *self._shape))
         for generator, out in zip(self._generators, by_episode, strict=True):
             self._draw(generator, out)
-        return np.ascontiguousarray(by_episode.swapaxes(0, 1))
+        return by_episode.swapaxes(0, 1)
 
 
 class _TasteStream(_ChunkedStream):

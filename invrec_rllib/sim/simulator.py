@@ -97,8 +97,8 @@ def check_order(params: Params, order: Any, *, state: State) -> IntArray:
     expected = (state.num_episodes, params.num_products)
     if units.shape != expected:
         raise InputError(f"order has shape {units.shape}, must be {expected} (episodes, products)")
-    if units.dtype != np.int64:
-        units = _as_whole_units(units)
+    # A copy: the state remembers what was done, whatever the caller does with the array.
+    units = units.copy() if units.dtype == np.int64 else _as_whole_units(units)
     limit = params.max_order if params.limits_orders else _LARGEST_ORDER
     if units.min() < 0 or (units > limit).any():
         worst = np.argwhere((units < 0) | (units > limit))[0]
@@ -134,7 +134,8 @@ def check_exposure(params: Params, exposure: Any, *, state: State) -> FloatArray
     values = np.asarray(exposure)
     if values.dtype.kind not in "iuf":
         raise InputError(f"exposure must hold numbers in [0, 1], got values of type {values.dtype}")
-    values = np.ascontiguousarray(values, dtype=np.float64)
+    # A copy, and in C order, so that sums over products round alike whatever the argument's layout.
+    values = np.array(values, dtype=np.float64, order="C")
     expected = (state.num_episodes, params.num_segments, params.num_products)
     if values.shape != expected:
         raise InputError(
