@@ -193,7 +193,7 @@ def test_taste_dynamics_are_recovered() -> None:
 
 
 def test_poisson_counts_show_no_tastes() -> None:
-    fit = fit_tastes(*taste_panel(seed=2, noise=0.0, cv=0.0), resamples=0)
+    fit = fit_tastes(*taste_panel(seed=2, noise=0.0, cv=0.0), resamples=2)
     assert fit.noise < 0.02
     assert fit.noise_cv < 0.05
 
@@ -202,7 +202,7 @@ def test_a_season_of_all_products_is_no_taste() -> None:
     _, mean = taste_panel(seed=3, noise=0.0, cv=0.0)
     season = 1.0 + 0.5 * np.sin(np.arange(len(mean)) / 8.0)
     seasonal = np.random.default_rng(0).poisson(mean * season[:, None, None]).astype(float)
-    assert fit_tastes(seasonal, mean, resamples=0).noise < 0.02
+    assert fit_tastes(seasonal, mean, resamples=2).noise < 0.02
 
 
 def test_a_reversion_given_is_kept() -> None:
@@ -270,3 +270,21 @@ def test_a_segment_without_an_estimate_gets_the_pooled_lift() -> None:
     estimate = within_store_week_lift(replace(panel.stores, purchases=purchases))
     assert np.isnan(estimate.value[0])
     assert estimate.shrunk[0] == pytest.approx(estimate.pooled) == pytest.approx(estimate.value[1])
+
+
+def test_constant_prices_give_no_elasticity_and_exposure_that_never_varies_no_lift() -> None:
+    panel = simulated_panel(seed=12)
+    still = fit_demand(replace(panel, price=np.full_like(panel.price, 2.0)))
+    assert still.elasticity.tolist() == [0.0, 0.0]
+    assert np.isinf(still.elasticity_error).all()
+    exposure = panel.exposure.copy()
+    exposure[:, 0] = 0.0
+    hidden = fit_demand(replace(panel, exposure=exposure))
+    assert np.isnan(hidden.lift[0])
+    assert hidden.lift[1] == pytest.approx(fit_demand(panel).lift[1], abs=0.02)
+
+
+def test_nothing_bought_is_nothing_to_fit() -> None:
+    panel = simulated_panel(seed=12)
+    with pytest.raises(InputError, match="there is nothing to fit"):
+        fit_demand(replace(panel, purchases=0.0 * panel.purchases))

@@ -209,7 +209,7 @@ def _variant(demand: DemandFit, estimate: LiftEstimate) -> dict[str, Any]:
         "standard_error": _known(estimate.standard_error),
         "pooled": _number(estimate.pooled),
         "pooled_standard_error": _number(estimate.pooled_error),
-        "price_elasticity_standard_error": _rounded(demand.elasticity_error, 3),
+        "price_elasticity_standard_error": _known(demand.elasticity_error),
     }
 
 

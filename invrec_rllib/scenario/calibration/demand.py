@@ -25,9 +25,10 @@ class DemandFit:
     Attributes:
         intercept: log rate per visit at the base price, not exposed, shape (M, N).
         lift: log rate added by full exposure [beta], shape (M,); as given, or fitted.
-        lift_error: standard error clustered by product, shape (M,); 0 where the lift was given.
+        lift_error: standard error clustered by product, shape (M,); 0 where the lift was given, infinite
+            where the data does not tell it (the lift is NaN).
         elasticity: [eta], shape (M,), not below 0.
-        elasticity_error: standard error clustered by product, shape (M,).
+        elasticity_error: standard error clustered by product, shape (M,); infinite where prices never move.
         base_price: geometric mean of the weekly prices, money, shape (N,).
         dispersion: negative binomial alpha: variance = mean + alpha mean squared.
         log_likelihood: at the negative binomial fit.
@@ -66,78 +67,111 @@ def fit_demand(
         base_price: price of the intercepts, money, shape (N,); None: the geometric mean of the weekly prices.
 
     Raises:
-        InputError: fewer than two weeks.
+        InputError: no segment bought any product often enough.
     """
-    if len(panel.weeks) < 2:
-        raise InputError(f"a fit needs at least 2 weeks, got {len(panel.weeks)}")
+    if panel.purchases.sum(axis=0).max() < MIN_PURCHASES:
+        raise InputError(f"no segment bought any product {MIN_PURCHASES} times: there is nothing to fit")
     if base_price is None:
         base_price = np.exp(np.log(panel.price).mean(axis=0))
-    relative = np.broadcast_to(np.log(panel.price / base_price)[:, None, :], panel.purchases.shape)
-    frequent = panel.purchases.sum(axis=0) >= MIN_PURCHASES
-    visited = np.broadcast_to((panel.visits > 0)[:, :, None], panel.purchases.shape)
-    cell = np.nonzero(visited & frequent)
-    week, segment, product = cell
-    offset = np.log(panel.visits[week, segment])
-    if lift is not None:
-        offset = offset + lift[segment] * panel.exposure[cell]
-    design = _design(cell, frequent, relative[cell], panel.exposure[cell] if lift is None else None)
-    result, dispersion = _negative_binomial(panel.purchases[cell], design, offset, clusters=product)
-
-    num_segments, num_cells = len(panel.segments), int(frequent.sum())
-    effects, errors = result.params[num_cells:], result.bse[num_cells:]
-    fitted_lift, lift_error = (
-        (effects[num_segments:], errors[num_segments:])
-        if lift is None
-        else (np.asarray(lift, float), np.zeros(num_segments))
-    )
-    elasticity = np.maximum(-effects[:num_segments], 0.0)
-    intercept = _complete(panel, frequent, result.params[:num_cells])
+    relative = np.log(panel.price / base_price)
+    cells = [
+        _cells_of(panel, m, relative=relative, lift=None if lift is None else float(lift[m]))
+        for m in range(len(panel.segments))
+    ]
+    results, dispersion = _negative_binomial(cells)
+    intercept = _pooled_intercepts(panel)
+    for m, (segment, result) in enumerate(zip(cells, results, strict=True)):
+        if result is not None:
+            intercept[m, segment.products] = result.params[: len(segment.products)]
+    price_effect, price_error = _effects(cells, results, "price")
+    fitted, fitted_error = _effects(cells, results, "exposure")
     return DemandFit(
         intercept=intercept,
-        lift=fitted_lift,
-        lift_error=lift_error,
-        elasticity=elasticity,
-        elasticity_error=errors[:num_segments],
+        lift=fitted if lift is None else np.asarray(lift, float),
+        lift_error=fitted_error if lift is None else np.zeros(len(cells)),
+        elasticity=np.maximum(-np.nan_to_num(price_effect), 0.0),
+        elasticity_error=price_error,
         base_price=base_price,
         dispersion=dispersion,
-        log_likelihood=float(result.llf),
+        log_likelihood=float(sum(result.llf for result in results if result is not None)),
     )
 
 
-def _design(
-    cell: tuple[Any, ...], frequent: NDArray[np.bool_], relative: FloatArray, exposure: FloatArray | None
-) -> FloatArray:
-    """Columns: one per frequent segment and product, then price by segment, then exposure by segment."""
-    _, segment, product = cell
-    num_segments = len(frequent)
-    place = np.cumsum(frequent).reshape(frequent.shape) - 1
-    blocks = [
-        np.eye(int(frequent.sum()))[place[segment, product]],
-        np.eye(num_segments)[segment] * relative[:, None],
-    ]
-    if exposure is not None:
-        blocks.append(np.eye(num_segments)[segment] * exposure[:, None])
-    return np.concatenate(blocks, axis=1)
+@dataclass(frozen=True)
+class _Cells:
+    """The weeks and frequent products of one segment: nothing but the dispersion is common to segments."""
+
+    counts: FloatArray
+    offset: FloatArray
+    design: FloatArray
+    product: NDArray[np.int64]
+    products: NDArray[np.int64]
+    effects: tuple[str, ...]
 
 
-def _negative_binomial(
-    counts: FloatArray, design: FloatArray, offset: FloatArray, *, clusters: NDArray[np.int64]
-) -> tuple[Any, float]:
-    """Regression and dispersion in turn, until the dispersion stands still; errors clustered."""
+def _cells_of(panel: Panel, m: int, *, relative: FloatArray, lift: float | None) -> _Cells:
+    products = np.nonzero(panel.purchases[:, m].sum(axis=0) >= MIN_PURCHASES)[0]
+    weeks = np.nonzero(panel.visits[:, m] > 0)[0]
+    week, place = (grid.ravel() for grid in np.meshgrid(weeks, np.arange(len(products)), indexing="ij"))
+    product = products[place]
+    exposure = panel.exposure[week, m, product]
+    offset = np.log(panel.visits[week, m]) + (0.0 if lift is None else lift * exposure)
+    columns, effects = [np.eye(len(products))[place]], []
+    regressors = {"price": relative[week, product]} | ({"exposure": exposure} if lift is None else {})
+    for name, values in regressors.items():
+        by_product = values.reshape(len(weeks), len(products))
+        # What never varies within a product cannot be told from the intercepts.
+        if by_product.size and np.ptp(by_product, axis=0).max() > 1e-9:
+            columns.append(values[:, None])
+            effects.append(name)
+    counts = panel.purchases[week, m, product]
+    return _Cells(counts, offset, np.concatenate(columns, axis=1), product, products, tuple(effects))
+
+
+def _negative_binomial(cells: list[_Cells]) -> tuple[list[Any], float]:
+    """Regressions and dispersion in turn, until the dispersion stands still; errors clustered by product.
+
+    Returns:
+        A result per segment, None for one without cells; and the dispersion.
+    """
     api = require("statsmodels.api", extra="data")
     families = api.families
-    start, dispersion = None, 0.0
+    filled = [segment for segment in cells if len(segment.counts)]
+    counts = np.concatenate([segment.counts for segment in filled])
+    starts: list[Any] = [None] * len(filled)
+    dispersion = 0.0
     for _ in range(30):
         family = families.NegativeBinomial(alpha=dispersion) if dispersion > 0 else families.Poisson()
-        model = api.GLM(counts, design, family=family, offset=offset)
-        result = model.fit(start_params=start, tol=1e-10, maxiter=200)
-        start, before = result.params, dispersion
-        dispersion = negative_binomial_dispersion(counts, result.mu)
+        models = [api.GLM(s.counts, s.design, family=family, offset=s.offset) for s in filled]
+        results = [
+            model.fit(start_params=start, tol=1e-10, maxiter=200)
+            for model, start in zip(models, starts, strict=True)
+        ]
+        starts, before = [result.params for result in results], dispersion
+        dispersion = negative_binomial_dispersion(counts, np.concatenate([result.mu for result in results]))
         if abs(dispersion - before) < 1e-7:
             break
-    return model.fit(
-        start_params=start, tol=1e-10, maxiter=200, cov_type="cluster", cov_kwds={"groups": clusters}
-    ), dispersion
+    clustered = iter(
+        model.fit(
+            start_params=start,
+            tol=1e-10,
+            maxiter=200,
+            cov_type="cluster",
+            cov_kwds={"groups": segment.product},
+        )
+        for model, start, segment in zip(models, starts, filled, strict=True)
+    )
+    return [next(clustered) if len(segment.counts) else None for segment in cells], dispersion
+
+
+def _effects(cells: list[_Cells], results: list[Any], name: str) -> tuple[FloatArray, FloatArray]:
+    """An effect by segment and its standard error; NaN and infinity where a segment's data gives none."""
+    value, error = np.full(len(cells), np.nan), np.full(len(cells), np.inf)
+    for m, (segment, result) in enumerate(zip(cells, results, strict=True)):
+        if result is not None and name in segment.effects:
+            place = len(segment.products) + segment.effects.index(name)
+            value[m], error[m] = result.params[place], result.bse[place]
+    return value, error
 
 
 def negative_binomial_dispersion(counts: FloatArray, mean: FloatArray) -> float:
@@ -159,11 +193,10 @@ def negative_binomial_dispersion(counts: FloatArray, mean: FloatArray) -> float:
     return alpha if alpha > 1e-5 else 0.0
 
 
-def _complete(panel: Panel, frequent: NDArray[np.bool_], fitted: FloatArray) -> FloatArray:
-    """Intercepts of all cells; a rare one is drawn to the rate of all segments as if by a few purchases."""
+def _pooled_intercepts(panel: Panel) -> FloatArray:
+    """Log rates of all cells, each drawn to the rate of all segments as if by a few purchases, shape (M, N)."""
     bought, visits = panel.purchases.sum(axis=0), panel.visits.sum(axis=0)[:, None]
     # Half a purchase where nobody bought: no product is impossible.
     pooled = np.maximum(bought.sum(axis=0), 0.5) / visits.sum()
     intercept: FloatArray = np.log((bought + MIN_PURCHASES) / (visits + MIN_PURCHASES / pooled))
-    intercept[frequent] = fitted
     return intercept

@@ -9,8 +9,8 @@ phi = 1 - reversion:
     same segment,   lag k >= 1:  v phi^k            same segment,   lag 0:  v + cv^2 (after the Poisson part)
     other segment,  lag k >= 1:  tau v phi^k        other segment,  lag 0:  tau v + cv^2
 
-Four numbers are fitted to these moments by least squares. The intercepts were fitted on the same weeks, which
-lowers every moment by the variance of the cell's mean; the same is done to the model's moments.
+The four numbers are fitted to these moments by least squares over a grid of phi. The intercepts were fitted on
+the same weeks, which lowers every moment by the variance of the cell's mean; the same is done to the model's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ FloatArray = NDArray[np.float64]
 LAGS = 8
 MIN_REVERSION = 0.02
 """Slower tastes cannot be told from constant ones in a year of weeks."""
+_PERSISTENCE = np.arange(0, round(100 * (1.0 - MIN_REVERSION)) + 1) / 100
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TasteFit:
     Attributes:
         reversion: [rho], share per week.
         noise: [sigma], log-attraction per week.
-        common_share: [tau].
+        common_share: [tau]; 0.5 where there is no noise to share.
         noise_cv: [cv], of the noise of one week.
         errors: standard errors of the four, in this order, shape (4,).
     """
@@ -72,7 +73,7 @@ def fit_tastes(
         mean: expected purchases of the demand fit, same shape.
         reversion: [rho] to hold fixed, 0.02 to 1; None: fit it.
         seed: of the resampling.
-        resamples: resamples of products for the standard errors.
+        resamples: resamples of products for the standard errors, at least 2.
 
     Returns:
         The fit; the noise is 0 where no variance is left over.
@@ -82,8 +83,11 @@ def fit_tastes(
     rng = np.random.default_rng(seed)
     count = purchases.shape[2]
     draws = [_fit(moments, rng.integers(count, size=(count,)), reversion) for _ in range(resamples)]
-    errors = np.std(np.array(draws), axis=0) if draws else np.zeros(4)
-    return TasteFit(*estimated, errors)
+    errors = np.array([np.std(column[np.isfinite(column)]) for column in np.array(draws).T])
+    reversion, noise, common_share, noise_cv = estimated
+    if np.isnan(common_share):
+        common_share = 0.5
+    return TasteFit(reversion, noise, common_share, noise_cv, errors)
 
 
 def _moments(purchases: FloatArray, mean: FloatArray) -> _Moments:
@@ -108,29 +112,23 @@ def _fit(
     weight = moments.mean[products].sum(axis=0)
     observed = moments.residual[products].sum(axis=0) / np.maximum(weight, 1e-300)
     poisson = moments.total[products].sum() / weight[0, 0]
+    scale = np.sqrt(weight / weight.max())
     lags = np.arange(LAGS + 1)
     gaps = np.abs(np.subtract.outer(np.arange(moments.num_weeks), np.arange(moments.num_weeks)))
-
-    def model(parameters: FloatArray) -> FloatArray:
-        phi, variance, tau, cv2 = parameters
-        phi = phi if reversion is None else 1.0 - reversion
-        persistent = variance * phi**lags
-        of_mean = variance * (phi**gaps).mean()
-        own = persistent - of_mean - (cv2 + poisson) / moments.num_weeks
-        other = tau * (persistent - of_mean) - cv2 / moments.num_weeks
-        own[0], other[0] = own[0] + cv2, other[0] + cv2
-        return np.stack([own, other])
-
-    scale = np.sqrt(weight / weight.max())
-    found = optimize.least_squares(
-        lambda parameters: (scale * (model(parameters) - observed)).ravel(),
-        x0=[0.8, 0.05, 0.5, 0.02],
-        bounds=([0.0, 0.0, 0.0, 0.0], [1.0 - MIN_REVERSION, 4.0, 1.0, 4.0]),
-        x_scale=[1.0, 0.1, 1.0, 0.1],
-        xtol=1e-12,
-        ftol=1e-12,
-        gtol=1e-12,
-    )
-    phi, variance, tau, cv2 = found.x
-    phi = phi if reversion is None else 1.0 - reversion
-    return 1.0 - float(phi), float(np.sqrt(variance * (1.0 - phi**2))), float(tau), float(np.sqrt(cv2))
+    noise_cells = np.tile((lags == 0) - 1.0 / moments.num_weeks, (2, 1))
+    target = observed.copy()
+    target[0] += poisson / moments.num_weeks
+    both, own_only = np.array([[1.0], [1.0]]), np.array([[1.0], [0.0]])
+    best: tuple[float, float, FloatArray] | None = None
+    for phi in _PERSISTENCE if reversion is None else (1.0 - reversion,):
+        shape = phi**lags - (phi**gaps).mean()
+        # With phi given the moments are linear in the common and own variance and cv squared, all >= 0.
+        columns = [(scale * part).ravel() for part in (both * shape, own_only * shape, noise_cells)]
+        solution, misfit = optimize.nnls(np.stack(columns, axis=1), (scale * target).ravel())
+        if best is None or misfit < best[0]:
+            best = float(misfit), float(phi), solution
+    assert best is not None
+    _, phi, (common, own, cv2) = best
+    variance = float(common + own)
+    tau = float(common) / variance if variance > 0 else np.nan
+    return 1.0 - phi, float(np.sqrt(variance * (1.0 - phi**2))), tau, float(np.sqrt(cv2))
