@@ -9,10 +9,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core.rl_module.rl_module import RLModule
 from tensorboardX import SummaryWriter
 
 from invrec_rllib.evaluation.compare import summarise
@@ -31,6 +34,7 @@ from invrec_rllib.scenario.files import write_text_atomically
 from invrec_rllib.sim import compile_scenario
 
 BASELINES = ("silo", "traditional")
+_OTHERS = ("stock_aware", "uniform", "no_recommendation")
 # Seeds of evaluations; training draws its worlds from hashes of the run's seed and never meets these.
 _VALIDATION_SEED = 1_000_003
 FINAL_SEED = 2_000_003
@@ -154,6 +158,7 @@ class _Loop:
         if attempts > 1:
             config.env_config["seed_stream"] = _FIRST_RESUMED_STREAM + attempts - 2
         self.run.update_manifest(status="running")
+        torch.set_num_threads(self.settings.threads)
         start_ray(num_cpus, needed=resources_needed(config))
         try:
             algorithm = build_quietly(config)
@@ -230,9 +235,8 @@ class _Loop:
 
     def _evaluate(self, algorithm: Algorithm) -> Rollout:
         """Profit of the agents' mean actions, on episodes that never change."""
-        pair = TrainedPolicy(
-            {agent: algorithm.get_module(agent) for agent in AGENTS}, information=self.settings.information
-        )
+        modules = {agent: cast(RLModule, algorithm.get_module(agent)) for agent in AGENTS}
+        pair = TrainedPolicy(modules, information=self.settings.information)
         return rollout(
             self.params,
             pair,
@@ -252,7 +256,7 @@ class _Loop:
         """The trained pair against simple policies, on episodes that training never met."""
         settings, started = self.settings, time.perf_counter()
         results: dict[str, Rollout] = {}
-        for policy in (pair, *BASELINES, "uniform", "no_recommendation"):
+        for policy in (pair, *BASELINES, *_OTHERS):
             name = policy if isinstance(policy, str) else policy.name
             results[name] = rollout(
                 self.params,
@@ -261,7 +265,7 @@ class _Loop:
                 episodes=settings.final_episodes,
                 information=settings.information,
                 record=1,
-                progress=lambda fraction, name=name: self.watcher.on_comparison(name, fraction),
+                progress=partial(self.watcher.on_comparison, name),
             )
         comparison = summarise(
             self.scenario,

@@ -29,10 +29,10 @@ class TrainSettings(BaseModel):
     algo: Literal["ppo"] = Field(default="ppo", description="RLlib algorithm.")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="Seed of worlds and networks.")
 
-    iterations: Count = Field(default=60, description="Training iterations in all, resumed ones included.")
-    steps_per_iteration: Count = Field(default=4160, description="Env steps sampled per iteration.")
+    iterations: Count = Field(default=120, description="Training iterations in all, resumed ones included.")
+    steps_per_iteration: Count = Field(default=1664, description="Env steps sampled per iteration.")
     epochs: Count = Field(default=6, description="Passes over an iteration's steps.")
-    minibatch_size: Count = Field(default=520, description="Steps per gradient step.")
+    minibatch_size: Count = Field(default=416, description="Steps per gradient step.")
     learning_rate_inventory: Positive = Field(default=3e-3, description="Adam's step size, inventory agent.")
     learning_rate_recommender: Positive = Field(default=3e-3, description="Adam's step size, recommender.")
     learning_rate_end: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -68,19 +68,24 @@ class TrainSettings(BaseModel):
     )
 
     env_runners: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Remote sampling processes; 0: sample in the training process."
+        default=2, description="Remote sampling processes; 0: sample in the training process."
     )
     envs_per_runner: Count = Field(
         default=16, description="Environments that a sampling process steps together."
     )
+    threads: Count = Field(
+        default=1,
+        description="Threads of torch in the training process; networks as small as these gain little by more, "
+        "and lose much where other work has the cores.",
+    )
     evaluate_every: Annotated[int, Field(ge=0)] = Field(
-        default=5, description="Iterations between evaluations on common random numbers; 0: never."
+        default=10, description="Iterations between evaluations on common random numbers; 0: never."
     )
     evaluate_episodes: Count = Field(default=100, description="Episodes per evaluation during training.")
     final_episodes: Annotated[int, Field(ge=2)] = Field(
         default=500, description="Episodes of the comparison with simple policies at the end."
     )
-    checkpoint_every: Count = Field(default=5, description="Iterations between checkpoints.")
+    checkpoint_every: Count = Field(default=10, description="Iterations between checkpoints.")
 
     @model_validator(mode="after")
     def _check_sizes(self) -> TrainSettings:

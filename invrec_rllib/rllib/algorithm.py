@@ -25,9 +25,9 @@ RECOMMENDER: Agent = "recommender"
 AGENTS: list[Agent] = [INVENTORY, RECOMMENDER]
 
 
-def policy_of_agent(agent_id: str, episode: Any = None, **kwargs: Any) -> str:
+def policy_of_agent(agent_id: Any, episode: Any = None, **kwargs: Any) -> Agent:
     """The department that an agent belongs to, for `policy_mapping_fn`."""
-    return INVENTORY if agent_id.startswith(INVENTORY) else RECOMMENDER
+    return INVENTORY if str(agent_id).startswith(INVENTORY) else RECOMMENDER
 
 
 def env_options(settings: TrainSettings) -> dict[str, Any]:
@@ -66,13 +66,12 @@ def build_config(settings: TrainSettings, *, scenario: Scenario | None = None) -
             batch_mode="complete_episodes",
         )
         .learners(num_learners=0)
-        .multi_agent(
-            policies=AGENTS,
-            policy_mapping_fn=policy_of_agent,
+        .multi_agent(policies=AGENTS, policy_mapping_fn=policy_of_agent)
+        .rl_module(
             algorithm_config_overrides_per_module={
                 INVENTORY: PPOConfig.overrides(lr=_schedule(settings, settings.learning_rate_inventory)),
                 RECOMMENDER: PPOConfig.overrides(lr=_schedule(settings, settings.learning_rate_recommender)),
-            },
+            }
         )
         .training(
             gamma=settings.discount,
@@ -104,7 +103,7 @@ def _with_modules(config: PPOConfig, settings: TrainSettings, *, params: Params)
             model_config=DefaultModelConfig(fcnet_hiddens=[settings.hidden] * 2, vf_share_layers=False)
         )
         return config
-    specs = {
+    specs: dict[str, RLModuleSpec] = {
         agent: RLModuleSpec(
             module_class=ProductModule,
             model_config=_product_config(params, agent, settings),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from gymnasium.spaces import Box
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
@@ -29,14 +30,15 @@ class ProductModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
 
     def setup(self) -> None:
         """Build the networks; `inference_only` modules (on env runners) have no critic."""
-        config: dict[str, Any] = self.model_config
+        config = cast(dict[str, Any], self.model_config)
         layout = ObservationLayout(**config["layout"])
-        if self.observation_space.shape != (layout.size,):
+        seen, decided = cast(Box, self.observation_space), cast(Box, self.action_space)
+        if seen.shape != (layout.size,):
             raise InputError(
-                f"observation space has shape {self.observation_space.shape}, "
+                f"observation space has shape {seen.shape}, "
                 f"but model_config['layout'] describes {layout.size} numbers"
             )
-        actions = self.action_space.shape[0]
+        actions = decided.shape[0]
         per_cell = actions != layout.num_products
         if per_cell and actions != layout.num_products * layout.num_segments:
             raise InputError(

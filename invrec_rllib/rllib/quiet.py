@@ -151,7 +151,7 @@ def _local_cpus(num_cpus: int | None, needed: float) -> int:
 
 
 def _cluster_resources() -> dict[str, float]:
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's
+    resources: dict[str, float] = ray.cluster_resources()
     return resources
 
 

@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
@@ -59,9 +60,10 @@ class TrainedPolicy:
         """What turns actions into orders and exposures; the agents have no memory of their own."""
         for agent, module in self._modules.items():
             expected = (encoder_for(params, agent, self._information).layout.size,)
-            if module.observation_space.shape != expected:
+            seen = cast(Box, module.observation_space).shape
+            if seen != expected:
                 raise InputError(
-                    f"{self._name} was trained on observations of shape {module.observation_space.shape}, but this "
+                    f"{self._name} was trained on observations of shape {seen}, but this "
                     f"scenario gives its {agent} agent {expected}: evaluate it on a world of the same size"
                 )
         return ActionMapping(params, **self._options)
@@ -82,7 +84,7 @@ class TrainedPolicy:
             inputs = module.forward_inference({Columns.OBS: observation})[Columns.ACTION_DIST_INPUTS]
         distribution = module.get_inference_action_dist_cls().from_logits(inputs).to_deterministic()
         # As RLlib does: Gaussian actions may leave the space, and are clipped to it.
-        action: NDArray[np.float32] = distribution.sample().clamp(-1.0, 1.0).numpy()
+        action: NDArray[np.float32] = np.clip(np.asarray(distribution.sample()), -1.0, 1.0)
         return action
 
 
