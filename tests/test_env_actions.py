@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from worlds import worlds
 
 from invrec_rllib.env import ActionMapping, Facts
+from invrec_rllib.env.actions import check_action
 from invrec_rllib.errors import InputError
 from invrec_rllib.policies.base_stock import order_towards, order_up_to_level, protected_season
 from invrec_rllib.policies.view import View
@@ -175,11 +176,11 @@ def test_a_wrong_shape_and_words_are_refused():
         mapping.to_order(view, "everything")
 
 
-def test_the_rounding_of_32_bit_numbers_is_allowed():
-    view = first_view()
-    mapping = ActionMapping(view.params)
-    above = np.full((1, 10), np.nextafter(np.float32(1), np.float32(2)))
-    np.testing.assert_array_equal(mapping.to_order(view, above), mapping.to_order(view, np.ones((1, 10))))
+def test_the_rounding_of_32_bit_numbers_is_allowed_and_cut_to_the_bound():
+    above = np.nextafter(np.float32(1), np.float32(2))
+    np.testing.assert_array_equal(
+        check_action("inventory", np.array([above, -above, 0.5]), (3,)), [1, -1, 0.5]
+    )
 
 
 @pytest.mark.parametrize(

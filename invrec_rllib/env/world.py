@@ -9,7 +9,7 @@ import numpy as np
 
 from invrec_rllib.env.actions import ActionMapping, check_action
 from invrec_rllib.env.agents import Agent, Department, join_actions
-from invrec_rllib.env.encoder import Float32Array, ObservationEncoder, exact_view
+from invrec_rllib.env.encoder import Float32Array, ObservationEncoder
 from invrec_rllib.env.facts import Facts
 from invrec_rllib.env.layout import ObservationLayout
 from invrec_rllib.errors import InputError
@@ -131,9 +131,7 @@ class World:
 
     def state(self) -> Float32Array:
         """The global state with the true affinities, float32, (D,)."""
-        facts = self._now
-        exact = facts if facts.view.scores is facts.state.affinity else Facts(exact_view(facts.view))
-        encoded: Float32Array = self._state_encoder.encode(exact.view, facts=exact)[0]
+        encoded: Float32Array = self._state_encoder.encode(self._now.view, facts=self._now)[0]
         return encoded
 
     @property
