@@ -17,6 +17,7 @@ from invrec_rllib.scenario.calibration import (
     Source,
     Weeks,
     calibrate,
+    describe_calibration,
     own_tables,
     with_lift,
 )
@@ -196,6 +197,16 @@ def test_every_assumption_has_its_reason_in_the_file(calibration: Calibration) -
     assert {"unit_cost_share", "capacity_periods", "lead_times", "slots", "mean_demand"} <= set(assumed)
     assert all(entry["reason"] for entry in assumed.values())
     assert set(stated(Assumptions())) <= set(REASONS)
+
+
+def test_the_description_holds_both_lifts_and_the_accuracy(calibration: Calibration) -> None:
+    text = describe_calibration(calibration)
+    fits, holdout = calibration.fits, calibration.holdout
+    assert holdout is not None
+    for value in (fits.careful.pooled, fits.high.pooled, fits.placebo.pooled):
+        assert f"{value:+.3f}" in text
+    assert f"WAPE {holdout.wape_model:.3f}" in text
+    assert "weeks 1 to 20 fitted" in text
 
 
 @pytest.mark.parametrize("lift", ["careful", "high"])

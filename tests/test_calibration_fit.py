@@ -196,6 +196,9 @@ def test_poisson_counts_show_no_tastes() -> None:
     fit = fit_tastes(*taste_panel(seed=2, noise=0.0, cv=0.0), resamples=2)
     assert fit.noise < 0.02
     assert fit.noise_cv < 0.05
+    flat = np.full((30, 2, 4), 9.0)
+    none = fit_tastes(flat, flat, resamples=2)
+    assert (none.noise, none.common_share, none.errors[2]) == (0.0, 0.5, np.inf)
 
 
 def test_a_season_of_all_products_is_no_taste() -> None:

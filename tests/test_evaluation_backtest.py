@@ -15,7 +15,7 @@ from invrec_rllib.evaluation.backtest import (
     block_bootstrap_mean,
     replay_backtest,
 )
-from invrec_rllib.evaluation.backtest_pair import held_out_scenario, pair_backtest
+from invrec_rllib.evaluation.backtest_pair import WithoutSlates, held_out_scenario, pair_backtest
 from invrec_rllib.evaluation.replay import SalesLog, replay, sales_log
 from invrec_rllib.policies.base import Decision
 from invrec_rllib.policies.registry import make_policy
@@ -172,6 +172,17 @@ def test_at_lift_zero_slates_gain_nothing_and_at_the_high_lift_they_do(calibrati
     assert gain.high < 0.0
     text = report.to_text()
     assert all(caveat in text for caveat in report.caveats)
+
+
+def test_without_its_slates_a_policy_orders_the_same_and_shows_nothing(calibration: Calibration) -> None:
+    silo = make_policy("silo")
+    report = pair_backtest(
+        calibration, (WithoutSlates(silo), "no_recommendation"), episodes=20, lifts=("zero", "high")
+    )
+    for comparison in report.comparisons.values():
+        bare, nothing = comparison.row("silo, no slates"), comparison.row("no_recommendation")
+        assert bare.profit == nothing.profit
+    assert report.comparisons["high"].row("silo, no slates").differences["silo"]["profit"].absolute.high < 0.0
 
 
 def test_worlds_of_the_weeks_held_out_differ_in_lift_but_explain_the_same_sales(

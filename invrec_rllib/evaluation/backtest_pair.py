@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation.compare import compare
 from invrec_rllib.evaluation.comparison import Comparison
-from invrec_rllib.policies.base import Policy
-from invrec_rllib.policies.view import Information
+from invrec_rllib.policies.base import Decision, Policy
+from invrec_rllib.policies.view import Information, View
 from invrec_rllib.scenario.calibration.build import Calibration
 from invrec_rllib.scenario.calibration.compose import log_attraction
 from invrec_rllib.scenario.calibration.demand import fit_demand
 from invrec_rllib.scenario.files import build_scenario
 from invrec_rllib.scenario.schema import Scenario
+from invrec_rllib.sim.params import Params
 
 LiftName = Literal["zero", "careful", "high"]
 LIFTS: tuple[LiftName, ...] = ("zero", "careful", "high")
@@ -47,6 +48,27 @@ class PairReport:
         """Tables and caveats."""
         parts = [f"Lift {name}:\n\n{found.to_markdown()}" for name, found in self.comparisons.items()]
         return "\n".join(parts) + "\n" + "".join(f"- {caveat}\n" for caveat in self.caveats)
+
+
+@dataclass(frozen=True)
+class WithoutSlates:
+    """A policy's orders with nothing shown: what its slates add is its profit less this one's."""
+
+    policy: Policy
+
+    @property
+    def name(self) -> str:
+        """The policy's, marked."""
+        return f"{self.policy.name}, no slates"
+
+    def begin(self, params: Params, *, num_episodes: int, seed: int) -> Any:
+        """As the policy."""
+        return self.policy.begin(params, num_episodes=num_episodes, seed=seed)
+
+    def act(self, view: View, memory: Any) -> Decision:
+        """The policy's order; no exposure."""
+        decision = self.policy.act(view, memory)
+        return decision._replace(exposure=np.zeros(decision.exposure.shape))
 
 
 def held_out_scenario(calibration: Calibration, lift: LiftName) -> Scenario:

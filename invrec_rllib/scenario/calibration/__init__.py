@@ -3,6 +3,7 @@
 from invrec_rllib.scenario.calibration.assumptions import REASONS, Assumptions
 from invrec_rllib.scenario.calibration.build import DEFAULT_CATEGORY, Calibration, Fits, calibrate, fit_panel
 from invrec_rllib.scenario.calibration.complete_journey import complete_journey
+from invrec_rllib.scenario.calibration.describe import describe_calibration
 from invrec_rllib.scenario.calibration.forecast import Holdout
 from invrec_rllib.scenario.calibration.panel import Panel
 from invrec_rllib.scenario.calibration.records import Weeks
@@ -24,6 +25,7 @@ __all__ = [
     "Weeks",
     "calibrate",
     "complete_journey",
+    "describe_calibration",
     "describe_tables",
     "fit_panel",
     "own_tables",

@@ -223,7 +223,7 @@ def _fit_report(fits: Fits, panel: Panel, scale: float) -> dict[str, Any]:
         "scale_from_panel": scale,
         "negative_binomial_alpha": _number(fits.demand.dispersion),
         "tastes": {name: _number(getattr(tastes, name)) for name in names},
-        "tastes_standard_error": dict(zip(names, _rounded(tastes.errors, 3), strict=True)),
+        "tastes_standard_error": dict(zip(names, _known(tastes.errors), strict=True)),
         "reversion_fitted": fits.reversion_fitted,
     }
 

@@ -83,7 +83,9 @@ def fit_tastes(
     rng = np.random.default_rng(seed)
     count = purchases.shape[2]
     draws = [_fit(moments, rng.integers(count, size=(count,)), reversion) for _ in range(resamples)]
-    errors = np.array([np.std(column[np.isfinite(column)]) for column in np.array(draws).T])
+    # Resamples without noise have no share of it.
+    told = [column[np.isfinite(column)] for column in np.array(draws).T]
+    errors = np.array([np.std(column) if len(column) else np.inf for column in told])
     reversion, noise, common_share, noise_cv = estimated
     if np.isnan(common_share):
         common_share = 0.5
