@@ -70,7 +70,7 @@ def account(
 
 
 def _stack(*units: IntArray) -> FloatArray:
-    # As floats: `einsum` would convert in pieces that depend on the batch, and so round differently.
+    # As floats: `einsum` would convert them piece by piece, which is slower.
     return np.array(units, dtype=np.float64)
 
 
