@@ -33,7 +33,9 @@ def permuted(observation: Tensor, *, products: Tensor, segments: Tensor) -> Tens
 def test_orders_follow_their_products_when_products_change_places() -> None:
     observation, order = observations(7), torch.tensor([4, 2, 0, 1, 3])
     mean = actor(per_cell=False)(observation).chunk(2, dim=-1)[0]
-    moved = actor(per_cell=False)(permuted(observation, products=order, segments=torch.arange(3))).chunk(2, -1)[0]
+    moved = actor(per_cell=False)(permuted(observation, products=order, segments=torch.arange(3))).chunk(
+        2, -1
+    )[0]
     assert mean.std() > 0.01
     torch.testing.assert_close(moved, mean[:, order])
 

@@ -18,7 +18,10 @@ from invrec_rllib.learning.settings import TrainSettings, load_settings, make_se
         ({"discount": 1.5}, ["discount", "1.5", "less than or equal to 1"]),
         ({"learning_rate_inventory": float("nan")}, ["learning_rate_inventory", "finite"]),
         ({"algo": "sac"}, ["algo", "'ppo'", "sac"]),
-        ({"minibatch_size": 100, "steps_per_iteration": 50}, ["minibatch_size = 100", "steps_per_iteration = 50"]),
+        (
+            {"minibatch_size": 100, "steps_per_iteration": 50},
+            ["minibatch_size = 100", "steps_per_iteration = 50"],
+        ),
     ],
 )
 def test_a_bad_setting_is_named_with_its_value(data: dict[str, object], words: list[str]) -> None:

@@ -84,5 +84,3 @@ def test_the_encoder_finds_a_global_by_name() -> None:
     season = encoder.index_of_global("season")
     width = encoder.fields[names.index("season")].width
     assert encoder.index_of_global(names[names.index("season") + 1]) == season + width
-
-
