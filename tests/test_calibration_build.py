@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import resources
@@ -317,3 +319,12 @@ def test_the_panels_weeks_are_those_of_the_stores_clock() -> None:
     assert len(frame) == 1_469_307
     numbers = week_numbers(frame["transaction_timestamp"], first_day=FIRST_DAY, timezone=TIMEZONE)
     assert (numbers == frame["week"]).all()
+
+
+def test_importing_the_calibration_needs_none_of_the_extras() -> None:
+    code = (
+        "import sys, invrec_rllib.scenario.calibration, invrec_rllib.evaluation.backtest_pair; "
+        "print([name for name in ('pandas', 'pyarrow', 'statsmodels', 'ray', 'torch') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -216,6 +216,9 @@ def _variant(demand: DemandFit, estimate: LiftEstimate) -> dict[str, Any]:
 def _fit_report(fits: Fits, panel: Panel, scale: float) -> dict[str, Any]:
     tastes = fits.tastes
     names = ("reversion", "noise", "common_share", "noise_cv")
+    errors = dict(zip(names, _known(tastes.errors), strict=True))
+    if not fits.reversion_fitted:
+        errors["reversion"] = None
     return {
         "purchases": int(panel.purchases.sum()),
         "units_per_purchase": _number(float(panel.units.sum() / panel.purchases.sum())),
@@ -223,7 +226,7 @@ def _fit_report(fits: Fits, panel: Panel, scale: float) -> dict[str, Any]:
         "scale_from_panel": scale,
         "negative_binomial_alpha": _number(fits.demand.dispersion),
         "tastes": {name: _number(getattr(tastes, name)) for name in names},
-        "tastes_standard_error": dict(zip(names, _known(tastes.errors), strict=True)),
+        "tastes_standard_error": errors,
         "reversion_fitted": fits.reversion_fitted,
     }
 
