@@ -161,6 +161,10 @@ class RunDir:
             shutil.rmtree(old)
         return target
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is a complete checkpoint."""
+        return bool(self._complete_checkpoints())
+
     def latest_checkpoint(self) -> Path:
         """The newest complete checkpoint.
 

@@ -36,7 +36,7 @@ from invrec_rllib.sim import compile_scenario
 BASELINES = ("silo", "traditional")
 _OTHERS = ("stock_aware", "uniform", "no_recommendation")
 # Seeds of evaluations; training draws its worlds from hashes of the run's seed and never meets these.
-_VALIDATION_SEED = 1_000_003
+VALIDATION_SEED = 1_000_003
 FINAL_SEED = 2_000_003
 # Streams 0 and 1 are RLlib's training and evaluation: a resumed run must not play its first episodes again.
 _FIRST_RESUMED_STREAM = 2
@@ -51,12 +51,14 @@ class Watcher:
         on_iteration: called with each row of `progress.csv`.
         on_comparison: called with a policy's name and the fraction done, during the final comparison.
         stop: asked after every iteration whether to stop.
+        on_stop_asked: called when a first Ctrl-C (or SIGTERM) asks to stop after the running iteration.
     """
 
     on_start: Callable[[int, int], None] = lambda first, total: None
     on_iteration: Callable[[dict[str, Any]], None] = lambda row: None
     on_comparison: Callable[[str, float], None] = lambda policy, fraction: None
     stop: Callable[[], bool] = lambda: False
+    on_stop_asked: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -82,6 +84,7 @@ def train(
     settings: TrainSettings,
     *,
     out: str | os.PathLike[str],
+    scenario: Scenario | None = None,
     watcher: Watcher | None = None,
     num_cpus: int | None = None,
 ) -> RunResult:
@@ -90,13 +93,14 @@ def train(
     Args:
         settings: of the run.
         out: its folder, which must not hold anything yet.
+        scenario: the world, where it is not the one that the settings name, but made from it.
         watcher: who wants to hear of it.
         num_cpus: CPUs of the local Ray; None: what the machine has.
 
     Raises:
         InputError, ScenarioError: the settings, the scenario or the folder are not valid; before Ray starts.
     """
-    scenario = load_scenario(settings.scenario)
+    scenario = scenario or load_scenario(settings.scenario)
     build_config(settings, scenario=scenario)
     run = RunDir.create(out, settings, scenario=scenario)
     run.update_manifest(
@@ -122,7 +126,7 @@ def resume(
     watcher: Watcher | None = None,
     num_cpus: int | None = None,
 ) -> RunResult:
-    """Go on with a run from its newest checkpoint.
+    """Go on with a run from its newest checkpoint, or from its start where it was stopped before the first.
 
     Args:
         out: its folder.
@@ -131,7 +135,7 @@ def resume(
         num_cpus: CPUs of the local Ray; None: what the machine has.
 
     Raises:
-        InputError: no such run, or no checkpoint yet.
+        InputError: no such run.
     """
     run = RunDir.open(out)
     settings = run.settings()
@@ -140,7 +144,7 @@ def resume(
         run.write_settings(settings)
     run.update_manifest(attempts=run.manifest().get("attempts", 1) + 1, **describe_machine())
     loop = _Loop(run, settings, run.scenario(), watcher or Watcher())
-    return loop.play(num_cpus, checkpoint=run.latest_checkpoint())
+    return loop.play(num_cpus, checkpoint=run.latest_checkpoint() if run.has_checkpoint() else None)
 
 
 class _Loop:
@@ -183,6 +187,7 @@ class _Loop:
 
     def _restore(self, algorithm: Algorithm, checkpoint: Path | None) -> int:
         if checkpoint is None:
+            self.run.forget_after(0)
             return 0
         algorithm.restore_from_path(checkpoint)
         done = iteration_of(checkpoint)
@@ -195,7 +200,7 @@ class _Loop:
         settings = self.settings
         self.watcher.on_start(done, settings.iterations)
         with (
-            _stop_on_signals() as stop_asked,
+            _stop_on_signals(self.watcher.on_stop_asked) as stop_asked,
             contextlib.closing(SummaryWriter(str(self.run.tensorboard))) as writer,
         ):
             while done < settings.iterations:
@@ -240,7 +245,7 @@ class _Loop:
         return rollout(
             self.params,
             pair,
-            seed=_VALIDATION_SEED,
+            seed=VALIDATION_SEED,
             episodes=self.settings.evaluate_episodes,
             information=self.settings.information,
         )
@@ -283,7 +288,7 @@ class _Loop:
 
 
 @contextlib.contextmanager
-def _stop_on_signals() -> Iterator[Callable[[], bool]]:
+def _stop_on_signals(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C (or SIGTERM) asks to stop after the iteration; a second one interrupts at once."""
     asked = False
 
@@ -292,6 +297,7 @@ def _stop_on_signals() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
+        tell()
 
     try:
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
