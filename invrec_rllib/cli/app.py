@@ -1,0 +1,92 @@
+"""`invrec` and its commands; what they import for the work itself they import when they run."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from invrec_rllib.cli import bench, calibration, evaluating, reporting, scenarios, training
+from invrec_rllib.cli.console import print_error
+from invrec_rllib.errors import InvrecError
+
+INPUT_ERROR = 2
+INTERRUPTED = 130
+
+
+class _Group(TyperGroup):
+    """Turns the package's errors into one message and an exit code; others keep their traceback and code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except (InvrecError, OSError) as error:
+            if not _is_input_error(error):
+                raise
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            print_error(str(error))
+            raise typer.Exit(INPUT_ERROR) from error
+        except KeyboardInterrupt as error:
+            print_error("interrupted")
+            raise typer.Exit(INTERRUPTED) from error
+
+
+def _is_input_error(error: Exception) -> bool:
+    if isinstance(error, InvrecError) or type(error) is ConnectionError:  # no Ray cluster at that address
+        return True
+    return isinstance(error, OSError) and error.filename is not None
+
+
+app = typer.Typer(
+    cls=_Group,
+    name="invrec",
+    help="Inventory and recommendation as two agents of one firm: worlds, training, evaluation, reports.",
+    epilog="Start here:  invrec train --scenario grocery --out runs/first  and then  invrec report runs/first",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"invrec {version('invrec-rllib')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+scenario_app = typer.Typer(
+    help="Worlds: list, show, validate, generate, calibrate from sales data.", no_args_is_help=True
+)
+scenarios.add_commands(scenario_app)
+calibration.add_command(scenario_app)
+app.add_typer(scenario_app, name="scenario")
+training.add_command(app)
+evaluating.add_command(app)
+reporting.add_command(app)
+bench_app = typer.Typer(help="How fast it runs on this machine.", no_args_is_help=True)
+bench.add_commands(bench_app)
+app.add_typer(bench_app, name="bench")
+
+
+def main() -> None:
+    """Entry point of the script `invrec`.
+
+    Exit codes: 0 done, 1 an unexpected error, 2 a wrong option or input, 130 stopped by Ctrl-C.
+    """
+    app()

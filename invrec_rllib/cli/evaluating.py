@@ -1,0 +1,198 @@
+"""`invrec evaluate`: policies, runs and checkpoints on common random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from invrec_rllib.cli.console import FractionProgress, check_free, examples, help_of, results, say
+from invrec_rllib.cli.scenarios import load_with_lift
+from invrec_rllib.cli.training import Information
+from invrec_rllib.errors import InputError
+from invrec_rllib.learning.settings import TrainSettings
+from invrec_rllib.policies.registry import policy_names
+from invrec_rllib.scenario import Scenario
+from invrec_rllib.scenario.files import write_text_atomically
+
+if TYPE_CHECKING:
+    from invrec_rllib.evaluation import Comparison
+    from invrec_rllib.policies.base import Policy
+
+# Not the seeds that `invrec train` validates and compares with.
+DEFAULT_SEED = 3_000_003
+
+
+def add_command(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "evaluate",
+        help=help_of(evaluate),
+        epilog=examples(
+            "invrec evaluate runs/first",
+            "invrec evaluate runs/first runs/second silo stock_aware --episodes 2000 --csv results.csv",
+            "invrec evaluate runs/first/checkpoints/iteration_000060 --scenario my_shop.yaml --json",
+            "invrec evaluate silo traditional uniform --scenario paper",
+        ),
+    )(evaluate)
+
+
+def evaluate(
+    policies: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN|CHECKPOINT|POLICY...",
+            help=f"Folders of runs or checkpoints, and names of simple policies: {', '.join(policy_names())}.",
+        ),
+    ],
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="Preset or file.", show_default="that of the runs, else grocery"),
+    ] = None,
+    lift: Annotated[
+        str | None, typer.Option(help="Another lift of exposure: careful, high or a number.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=2, help="Episodes that each policy plays.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes.")] = DEFAULT_SEED,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Policy to take paired differences to, repeatable.", show_default="silo, traditional"
+        ),
+    ] = None,
+    information: Annotated[
+        Information | None,
+        typer.Option(help="What policies are shown.", show_default="that of the runs, else observed"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the whole comparison to this file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+) -> None:
+    """Compare policies on the same episodes: the same customers, whatever each policy does.
+
+    Loading a run or checkpoint unpickles its networks: load only those that you trust.
+    """
+    from invrec_rllib.evaluation import compare
+    from invrec_rllib.rundir import describe_machine
+
+    if as_json and markdown:
+        raise InputError("--json and --markdown exclude each other: give one")
+    check_free(csv, force=force)
+    trained = _find_trained(policies)
+    world = load_with_lift(scenario or _common_scenario(trained), lift)
+    shown: Any = information.value if information else _common_information(trained)
+    with FractionProgress(work="episodes", amount=episodes) as progress:
+        comparison = compare(
+            world,
+            _load(policies, trained),
+            seed=seed,
+            episodes=episodes,
+            baselines=baseline or ("silo", "traditional"),
+            information=shown,
+            provenance=_provenance(describe_machine(), trained),
+            progress=progress,
+        )
+    if csv is not None:
+        write_text_atomically(csv.expanduser(), comparison.to_csv())
+        say(f"{csv} written")
+    _print(comparison, as_json=as_json, markdown=markdown)
+
+
+def _print(comparison: Comparison, *, as_json: bool, markdown: bool) -> None:
+    if as_json:
+        typer.echo(comparison.to_json(), nl=False)
+    elif markdown:
+        typer.echo(comparison.to_markdown(), nl=False)
+    else:
+        from invrec_rllib.cli.tables import comparison_table
+
+        results().print(comparison_table(comparison))
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A trained pair on disk, and the run that it came from, where that is still around it."""
+
+    checkpoint: Path
+    name: str
+    scenario: Scenario | None
+    settings: TrainSettings | None
+
+
+def _find_trained(arguments: list[str]) -> dict[str, _Trained]:
+    """What the arguments that are no names of simple policies stand for."""
+    from invrec_rllib.rundir import RunDir, find_checkpoint
+
+    found: dict[str, _Trained] = {}
+    for argument in arguments:
+        if argument in policy_names():
+            continue
+        path = Path(argument).expanduser().resolve()
+        if not path.is_dir():
+            raise InputError(
+                f"{argument!r} is neither a folder of a run or checkpoint nor a policy; "
+                f"policies: {', '.join(policy_names())}"
+            )
+        checkpoint = find_checkpoint(path)
+        folder = checkpoint.parent.parent
+        run = RunDir(folder) if (folder / "settings.yaml").is_file() else None
+        found[argument] = _Trained(
+            checkpoint,
+            name=f"{folder.name}/{checkpoint.name}" if run and path == checkpoint else path.name,
+            scenario=run.scenario() if run else None,
+            settings=run.settings() if run else None,
+        )
+    return found
+
+
+def _common_scenario(trained: Mapping[str, _Trained]) -> str | Scenario:
+    worlds = {argument: pair.scenario for argument, pair in trained.items() if pair.scenario is not None}
+    if not worlds:
+        return "grocery"
+    first, world = next(iter(worlds.items()))
+    for argument, other in worlds.items():
+        if other != world:
+            raise InputError(
+                f"{first} and {argument} were trained on different worlds: choose one with --scenario"
+            )
+    return world
+
+
+def _common_information(trained: Mapping[str, _Trained]) -> Any:
+    modes = {pair.settings.information for pair in trained.values() if pair.settings is not None}
+    if len(modes) > 1:
+        raise InputError(
+            f"the runs were trained with {' and '.join(sorted(modes))} information: use --information"
+        )
+    return modes.pop() if modes else "observed"
+
+
+def _load(arguments: list[str], trained: Mapping[str, _Trained]) -> list[str | Policy]:
+    if not trained:
+        return list(arguments)
+    from invrec_rllib.rllib.trained import load_trained
+
+    names = [pair.name for pair in trained.values()]
+    return [
+        load_trained(
+            trained[argument].checkpoint,
+            name=trained[argument].name if names.count(trained[argument].name) == 1 else argument,
+        )
+        if argument in trained
+        else argument
+        for argument in arguments
+    ]
+
+
+def _provenance(machine: Mapping[str, Any], trained: Mapping[str, _Trained]) -> dict[str, str]:
+    versions = {f"version of {package}": str(version) for package, version in machine["versions"].items()}
+    return {
+        "command": machine["command"],
+        "git revision": str(machine["git_revision"]),
+        **versions,
+        **{f"checkpoint of {argument}": str(pair.checkpoint) for argument, pair in trained.items()},
+    }

@@ -1,0 +1,157 @@
+"""What `invrec train` shows while it works: a bar on a terminal, plain lines elsewhere, rows in money."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.text import Text
+
+from invrec_rllib.cli.console import FractionProgress, clock, messages, new_progress
+
+if TYPE_CHECKING:
+    from invrec_rllib.training import Watcher
+
+_COLUMNS = (
+    ("iteration", 10),
+    ("env steps", 12),
+    ("profit", 13),
+    ("over silo", 10),
+    ("fill rate", 10),
+    ("lost units", 11),
+    ("holding", 11),
+    ("steps/s", 8),
+    ("time", 8),
+    ("left", 8),
+)
+
+
+class TrainingScreen:
+    """Shows a run; a context manager, so that the bar goes whatever happens.
+
+    Args:
+        title: first line.
+        currency: unit of money.
+        silo_profit: mean profit of the silo on the validation episodes; asked once, when training starts.
+        evaluates: whether the run evaluates on validation episodes; else rows show profit while exploring.
+        final_episodes: episodes per policy of the final comparison.
+        on_interrupt: gives the line to print, if any, when the run is interrupted at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        currency: str,
+        silo_profit: Callable[[], float],
+        evaluates: bool,
+        final_episodes: int,
+        on_interrupt: Callable[[], str],
+    ) -> None:
+        self._title, self._currency = title, currency
+        self._silo_profit, self._evaluates = silo_profit, evaluates
+        self._on_interrupt = on_interrupt
+        self._final = FractionProgress(work="episodes", amount=final_episodes)
+        self._comparing = False
+        self._console: Console = messages()
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._silo = float("nan")
+        self._first = self._total = 0
+        self._steps_before: int | None = None
+        self._started = 0.0
+
+    def watcher(self) -> Watcher:
+        """What `train` and `resume` call."""
+        from invrec_rllib.training import Watcher
+
+        return Watcher(
+            on_start=self.start,
+            on_iteration=self.show_iteration,
+            on_comparison=self.compare,
+            on_stop_asked=self.promise_to_stop,
+        )
+
+    def __enter__(self) -> TrainingScreen:
+        self._say(self._title)
+        self._say("Starting Ray and building the agents")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self._stop_bar()
+        if self._comparing:
+            self._final.__exit__(kind, *exception)
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._say(self._on_interrupt())
+
+    def start(self, first: int, total: int) -> None:
+        """Training begins, with `first` iterations done already."""
+        self._first, self._total, self._started = first, total, time.monotonic()
+        self._silo = self._silo_profit() if self._evaluates else float("nan")
+        profit = "mean on validation episodes" if self._evaluates else "mean of training episodes"
+        self._say(
+            f"profit: {self._currency} per episode, {profit}; the columns behind it: training episodes, with "
+            "exploration"
+        )
+        self._say("".join(f"{name:>{width}}" for name, width in _COLUMNS))
+        if self._console.is_terminal:
+            self._bar = new_progress(self._console)
+            self._task = self._bar.add_task("training", total=total, completed=first, rate="")
+            self._bar.start()
+
+    def show_iteration(self, row: dict[str, Any]) -> None:
+        """An iteration is done: move the bar, and print a row where it was evaluated."""
+        done, steps = row["iteration"], row["env_steps"]
+        seconds = time.monotonic() - self._started
+        if self._steps_before is None:
+            # Of a resumed run, the steps before this attempt are those of the iterations before it.
+            self._steps_before = round(steps * self._first / done)
+        rate = (steps - self._steps_before) / seconds
+        left = seconds / (done - self._first) * (self._total - done)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, rate=f"{rate:,.0f} env steps/s")
+        profit = row["profit_eval_mean"] if self._evaluates else row["profit_mean"]
+        if profit is not None:
+            self._print_row(row, profit, rate=rate, seconds=seconds, left=left)
+
+    def _print_row(
+        self, row: dict[str, Any], profit: float, *, rate: float, seconds: float, left: float
+    ) -> None:
+        over = (profit - self._silo) / abs(self._silo) if self._evaluates and self._silo else None
+        cells = (
+            f"{row['iteration']}/{self._total}",
+            f"{row['env_steps']:,}",
+            f"{profit:,.1f}",
+            "-" if over is None else f"{100 * over:+.1f} %",
+            "-" if row["fill_rate"] is None else f"{100 * row['fill_rate']:.1f} %",
+            "-" if row["lost_units"] is None else f"{row['lost_units']:,.1f}",
+            "-" if row["holding_cost"] is None else f"{row['holding_cost']:,.1f}",
+            f"{rate:,.0f}",
+            clock(seconds),
+            clock(left),
+        )
+        self._say("".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, _COLUMNS, strict=True)))
+
+    def compare(self, policy: str, fraction: float) -> None:
+        """A fraction of a policy's episodes of the final comparison is done."""
+        if not self._comparing:
+            self._stop_bar()
+            self._say("Comparing with simple policies on episodes that training never met")
+            self._final.__enter__()
+            self._comparing = True
+        self._final(policy, fraction)
+
+    def promise_to_stop(self) -> None:
+        """The first Ctrl-C."""
+        self._say("Stopping after this iteration; Ctrl-C again stops at once and loses it")
+
+    def _stop_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _say(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
