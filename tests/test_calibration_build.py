@@ -130,6 +130,15 @@ def test_nothing_but_the_holdout_report_reads_the_weeks_held_out(
     assert without_holdout(other.scenario) == without_holdout(calibration.scenario)
 
 
+def test_a_store_promoted_only_in_the_weeks_held_out_is_unknown_to_the_fit(tables: tuple[Any, Any]) -> None:
+    sales, promotions = tables
+    fits = []
+    for unpromoted in (range(1, 21), range(1, 27)):
+        hidden = (promotions["store"] == "s5") & promotions["week"].isin(unpromoted)
+        fits.append(calibrated(sales, promotions[~hidden]).fits.careful)
+    np.testing.assert_array_equal(fits[0].value, fits[1].value)
+
+
 def test_a_change_in_the_fitted_weeks_changes_the_fit(
     tables: tuple[Any, Any], calibration: Calibration
 ) -> None:

@@ -169,17 +169,19 @@ def test_pooling_weighs_by_precision_and_shrinks_noisy_segments_more() -> None:
     assert combine_segments(np.array([-1.0, -1.0]), np.array([0.1, 0.1])).shrunk.tolist() == [0.0, 0.0]
 
 
-def taste_panel(*, seed: int, noise: float, cv: float) -> tuple[FloatArray, FloatArray]:
+def taste_panel(
+    *, seed: int, noise: float, cv: float, num_weeks: int = 200, products: int = 30, level: float = 10.0
+) -> tuple[FloatArray, FloatArray]:
     """Purchases and their mean without tastes: reversion 0.2, half of the noise common, 4 segments."""
     rng = np.random.default_rng(seed)
-    num_weeks, segments, products = 200, 4, 30
+    segments = 4
     affinity, path = np.zeros((segments, products)), []
     for _ in range(num_weeks + 50):
         common, own = rng.normal(size=products), rng.normal(size=(segments, products))
         affinity = 0.8 * affinity + noise * (np.sqrt(0.5) * common + np.sqrt(0.5) * own)
         path.append(affinity)
     shock = rng.gamma(cv**-2, cv**2, (num_weeks, 1, products)) if cv > 0 else 1.0
-    mean = np.full((num_weeks, segments, products), 10.0)
+    mean = np.full((num_weeks, segments, products), level)
     factor = np.exp(np.array(path[50:]))
     purchases = rng.poisson(mean * factor * shock).astype(float)
     return purchases, mean * purchases.mean(axis=0) / mean[0]
@@ -190,6 +192,14 @@ def test_taste_dynamics_are_recovered() -> None:
     estimate = np.array([fit.reversion, fit.noise, fit.common_share, fit.noise_cv])
     assert in_three_errors(estimate, fit.errors, np.array([0.2, 0.15, 0.5, 0.2]))
     assert fit.errors.max() < 0.12
+
+
+def test_a_short_panel_of_small_counts_is_corrected_for_its_fitted_means() -> None:
+    # Means fitted on 20 weeks of 2 purchases lower every moment by 0.5 / 20, against a variance of 0.06.
+    purchases, mean = taste_panel(seed=4, noise=0.15, cv=0.0, num_weeks=20, products=4000, level=2.0)
+    fit = fit_tastes(purchases, mean, reversion=0.2, resamples=2)
+    assert fit.noise == pytest.approx(0.15, abs=0.015)
+    assert fit.common_share == pytest.approx(0.5, abs=0.08)
 
 
 def test_poisson_counts_show_no_tastes() -> None:
