@@ -120,4 +120,4 @@ def test_settings_of_a_run_are_readable_yaml(tmp_path: Path) -> None:
     result = run_quickly(tmp_path / "run", iterations=1, network="mlp", hidden=16, final_episodes=2)
     stored = yaml.safe_load((result.path / "settings.yaml").read_text())
     assert stored["network"] == "mlp"
-    assert math.isclose(stored["initial_std"], TrainSettings().initial_std)
+    assert math.isclose(stored["initial_std_inventory"], TrainSettings().initial_std_inventory)

@@ -63,8 +63,11 @@ class TrainSettings(BaseModel):
     )
     hidden: Count = Field(default=32, description="Width of product embeddings, or of the two mlp layers.")
     cell_hidden: Count = Field(default=16, description="Width of (segment, product) embeddings.")
-    initial_std: Positive = Field(
-        default=0.3, description="Spread of actions before training, of a range of -1..1."
+    initial_std_inventory: Positive = Field(
+        default=0.4, description="Spread of orders' actions before training, of a range of -1 to 1."
+    )
+    initial_std_recommender: Positive = Field(
+        default=0.8, description="Spread of slates' actions before training, of a range of -1 to 1."
     )
 
     env_runners: Annotated[int, Field(ge=0)] = Field(

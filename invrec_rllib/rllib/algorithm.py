@@ -120,7 +120,9 @@ def _product_config(params: Params, agent: Agent, settings: TrainSettings) -> di
         "layout": asdict(encoder.layout),
         "hidden": settings.hidden,
         "cell_hidden": settings.cell_hidden,
-        "initial_std": settings.initial_std,
+        "initial_std": (
+            settings.initial_std_inventory if agent == INVENTORY else settings.initial_std_recommender
+        ),
         # Rewards are near 1 per period: a return is about the effective horizon.
         "value_scale": min(1.0 / max(1.0 - settings.discount, 1e-6), float(params.num_periods)),
         "time_left_index": encoder.index_of_global("periods_left"),
