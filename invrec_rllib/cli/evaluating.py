@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from invrec_rllib.cli.console import FractionProgress, check_free, examples, help_of, results, say
+from invrec_rllib.cli.console import FractionProgress, check_free, examples, help_of, say
 from invrec_rllib.cli.scenarios import load_with_lift
 from invrec_rllib.cli.training import Information
 from invrec_rllib.errors import InputError
-from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.policies.registry import policy_names
 from invrec_rllib.scenario import Scenario
 from invrec_rllib.scenario.files import write_text_atomically
 
 if TYPE_CHECKING:
     from invrec_rllib.evaluation import Comparison
-    from invrec_rllib.policies.base import Policy
+    from invrec_rllib.rllib.trained import TrainedPolicy
 
 # Not the seeds that `invrec train` validates and compares with.
 DEFAULT_SEED = 3_000_003
@@ -84,11 +83,12 @@ def evaluate(
     check_free(csv, force=force)
     trained = _find_trained(policies)
     world = load_with_lift(scenario or _common_scenario(trained), lift)
-    shown: Any = information.value if information else _common_information(trained)
+    pairs = _load(trained)
+    shown: Any = information.value if information else _common_information(pairs)
     with FractionProgress(work="episodes", amount=episodes) as progress:
         comparison = compare(
             world,
-            _load(policies, trained),
+            [pairs.get(policy, policy) for policy in policies],
             seed=seed,
             episodes=episodes,
             baselines=baseline or ("silo", "traditional"),
@@ -108,9 +108,9 @@ def _print(comparison: Comparison, *, as_json: bool, markdown: bool) -> None:
     elif markdown:
         typer.echo(comparison.to_markdown(), nl=False)
     else:
-        from invrec_rllib.cli.tables import comparison_table
+        from invrec_rllib.cli.tables import print_comparison
 
-        results().print(comparison_table(comparison))
+        print_comparison(comparison)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,6 @@ class _Trained:
     checkpoint: Path
     name: str
     scenario: Scenario | None
-    settings: TrainSettings | None
 
 
 def _find_trained(arguments: list[str]) -> dict[str, _Trained]:
@@ -144,7 +143,6 @@ def _find_trained(arguments: list[str]) -> dict[str, _Trained]:
             checkpoint,
             name=f"{folder.name}/{checkpoint.name}" if run and path == checkpoint else path.name,
             scenario=run.scenario() if run else None,
-            settings=run.settings() if run else None,
         )
     return found
 
@@ -162,30 +160,25 @@ def _common_scenario(trained: Mapping[str, _Trained]) -> str | Scenario:
     return world
 
 
-def _common_information(trained: Mapping[str, _Trained]) -> Any:
-    modes = {pair.settings.information for pair in trained.values() if pair.settings is not None}
+def _load(trained: Mapping[str, _Trained]) -> dict[str, TrainedPolicy]:
+    if not trained:
+        return {}
+    from invrec_rllib.rllib.trained import load_trained
+
+    names = [pair.name for pair in trained.values()]
+    return {
+        argument: load_trained(pair.checkpoint, name=pair.name if names.count(pair.name) == 1 else argument)
+        for argument, pair in trained.items()
+    }
+
+
+def _common_information(pairs: Mapping[str, TrainedPolicy]) -> str:
+    modes = {pair.information for pair in pairs.values()}
     if len(modes) > 1:
         raise InputError(
             f"the runs were trained with {' and '.join(sorted(modes))} information: use --information"
         )
     return modes.pop() if modes else "observed"
-
-
-def _load(arguments: list[str], trained: Mapping[str, _Trained]) -> list[str | Policy]:
-    if not trained:
-        return list(arguments)
-    from invrec_rllib.rllib.trained import load_trained
-
-    names = [pair.name for pair in trained.values()]
-    return [
-        load_trained(
-            trained[argument].checkpoint,
-            name=trained[argument].name if names.count(trained[argument].name) == 1 else argument,
-        )
-        if argument in trained
-        else argument
-        for argument in arguments
-    ]
 
 
 def _provenance(machine: Mapping[str, Any], trained: Mapping[str, _Trained]) -> dict[str, str]:

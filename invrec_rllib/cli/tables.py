@@ -7,6 +7,7 @@ import math
 from rich import box
 from rich.table import Table
 
+from invrec_rllib.cli.console import results
 from invrec_rllib.evaluation.comparison import Comparison, Row, format_interval
 
 
@@ -16,12 +17,7 @@ def comparison_table(comparison: Comparison) -> Table:
     Args:
         comparison: of policies on common random numbers.
     """
-    table = Table(
-        box=box.SIMPLE,
-        caption=f"{comparison.scenario}: {comparison.episodes:,} paired episodes of seed {comparison.seed}, "
-        f"{comparison.information} information; means per episode, {100 * comparison.confidence:g} % intervals",
-        caption_justify="left",
-    )
+    table = Table(box=box.SIMPLE)
     table.add_column("policy", style="bold", no_wrap=True)
     headers = [f"profit,\n{comparison.currency}", *(f"profit over\n{name}" for name in comparison.baselines)]
     for header in (*headers, "fill\nrate", "units\nlost", "holding\ncost"):
@@ -38,14 +34,23 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
+def print_comparison(comparison: Comparison) -> None:
+    """Print the table to standard output, with what it is based on."""
+    console = results()
+    console.print(comparison_table(comparison))
+    console.print(
+        f"{comparison.scenario}: {comparison.episodes:,} paired episodes of seed {comparison.seed}, "
+        f"{comparison.information} information; means per episode with {100 * comparison.confidence:g} % intervals",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
 def _over(row: Row, baseline: str) -> str:
     if baseline not in row.differences:
         return ""
     percent = row.differences[baseline]["profit"].percent
     if math.isnan(percent.mean):
-        percent_text = ""
-    else:
-        percent_text = f"{percent.mean:+.1f} %"
-        if not math.isnan(percent.low):
-            percent_text += f"\n\\[{percent.low:+.1f}, {percent.high:+.1f}]"
-    return percent_text
+        return ""
+    mean = f"{percent.mean:+.1f} %"
+    return mean if math.isnan(percent.low) else f"{mean}\n\\[{percent.low:+.1f}, {percent.high:+.1f}]"

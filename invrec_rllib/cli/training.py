@@ -12,7 +12,7 @@ import yaml
 from rich.markup import escape
 
 from invrec_rllib.cli.assignments import parse_assignments
-from invrec_rllib.cli.console import examples, help_of, print_json, results, say
+from invrec_rllib.cli.console import examples, help_of, print_json, say
 from invrec_rllib.cli.scenarios import load_with_lift
 from invrec_rllib.cli.training_screen import TrainingScreen
 from invrec_rllib.errors import InputError
@@ -211,9 +211,9 @@ def _print_result(run: Path, result: RunResult, *, as_json: bool) -> None:
         say(f"Go on with it: {_resume_command(run)}")
         return
     if result.comparison is not None and not as_json:
-        from invrec_rllib.cli.tables import comparison_table
+        from invrec_rllib.cli.tables import print_comparison
 
-        results().print(comparison_table(result.comparison))
+        print_comparison(result.comparison)
     folder = shlex.quote(str(run))
     say(f"Run: {run}, {result.iterations} iterations, checkpoint {result.checkpoint.name}")
     say(f"Next: invrec report {folder}")

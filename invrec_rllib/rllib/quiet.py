@@ -54,7 +54,7 @@ def resources_needed(config: AlgorithmConfig, *, concurrent_trials: int = 0) -> 
     algorithm: Any = config.algo_class
     if algorithm is None:
         raise InputError(f"config must be an algorithm's, such as PPOConfig(), got {type(config).__name__}")
-    with _quiet_loggers():
+    with quiet_loggers():
         factory = algorithm.default_resource_request(config.copy(copy_frozen=False))
     bundles = factory.bundles if concurrent_trials else factory.bundles[1:]
     total: dict[str, float] = {}
@@ -171,7 +171,8 @@ def _fitting_resources(needed: Mapping[str, float]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _quiet_loggers() -> Iterator[None]:
+def quiet_loggers() -> Iterator[None]:
+    """Only errors of Ray and RLlib, while it lasts."""
     # RLlib gives its own logger a level, which then does not follow Ray's.
     loggers = [logging.getLogger(name) for name in ("ray", "ray.rllib")]
     levels = [logger.level for logger in loggers]

@@ -22,6 +22,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.policies.base import Decision
 from invrec_rllib.policies.view import Information, View
 from invrec_rllib.rllib.algorithm import AGENTS, Agent
+from invrec_rllib.rllib.quiet import quiet_loggers
 from invrec_rllib.sim import Params
 
 # The file beside a checkpoint that says what its agents see.
@@ -55,6 +56,11 @@ class TrainedPolicy:
     def name(self) -> str:
         """How tables and figures call it."""
         return self._name
+
+    @property
+    def information(self) -> Information:
+        """What the agents saw in training."""
+        return self._information
 
     def begin(self, params: Params, *, num_episodes: int, seed: int) -> ActionMapping:
         """What turns actions into orders and exposures; the agents have no memory of their own."""
@@ -114,7 +120,8 @@ def load_trained(checkpoint: str | os.PathLike[str], *, name: str = "trained") -
         location = path / "learner_group" / "learner" / "rl_module" / agent
         if not location.is_dir():
             raise InputError(f"{path} is not a complete checkpoint: {location.relative_to(path)} is missing")
-        modules[agent] = RLModule.from_checkpoint(location)
+        with quiet_loggers():
+            modules[agent] = RLModule.from_checkpoint(location)
     return TrainedPolicy(
         modules, information=about["information"], name=name, options=about["action_options"]
     )
