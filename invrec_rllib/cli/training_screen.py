@@ -15,16 +15,16 @@ from invrec_rllib.cli.console import FractionProgress, clock, messages, new_prog
 if TYPE_CHECKING:
     from invrec_rllib.training import Watcher
 
+# 78 characters: a row fits the narrowest usual terminal.
 _COLUMNS = (
-    ("iteration", 10),
-    ("env steps", 12),
-    ("profit", 13),
+    ("iteration", 9),
+    ("env steps", 11),
+    ("profit", 9),
     ("over silo", 10),
-    ("fill rate", 10),
-    ("lost units", 11),
-    ("holding", 11),
+    ("fill", 8),
+    ("lost", 7),
+    ("holding", 8),
     ("steps/s", 8),
-    ("time", 8),
     ("left", 8),
 )
 
@@ -93,8 +93,8 @@ class TrainingScreen:
         self._silo = self._silo_profit() if self._evaluates else float("nan")
         profit = "mean on validation episodes" if self._evaluates else "mean of training episodes"
         self._say(
-            f"profit: {self._currency} per episode, {profit}; the columns behind it: training episodes, with "
-            "exploration"
+            f"profit: {self._currency} per episode, {profit}; demand filled, units lost and holding cost: training "
+            "episodes, with exploration"
         )
         self._say("".join(f"{name:>{width}}" for name, width in _COLUMNS))
         if self._console.is_terminal:
@@ -115,22 +115,19 @@ class TrainingScreen:
             self._bar.update(self._task, completed=done, rate=f"{rate:,.0f} env steps/s")
         profit = row["profit_eval_mean"] if self._evaluates else row["profit_mean"]
         if profit is not None:
-            self._print_row(row, profit, rate=rate, seconds=seconds, left=left)
+            self._print_row(row, profit, rate=rate, left=left)
 
-    def _print_row(
-        self, row: dict[str, Any], profit: float, *, rate: float, seconds: float, left: float
-    ) -> None:
+    def _print_row(self, row: dict[str, Any], profit: float, *, rate: float, left: float) -> None:
         over = (profit - self._silo) / abs(self._silo) if self._evaluates and self._silo else None
         cells = (
             f"{row['iteration']}/{self._total}",
             f"{row['env_steps']:,}",
-            f"{profit:,.1f}",
+            _short(profit),
             "-" if over is None else f"{100 * over:+.1f} %",
             "-" if row["fill_rate"] is None else f"{100 * row['fill_rate']:.1f} %",
-            "-" if row["lost_units"] is None else f"{row['lost_units']:,.1f}",
-            "-" if row["holding_cost"] is None else f"{row['holding_cost']:,.1f}",
+            _short(row["lost_units"]),
+            _short(row["holding_cost"]),
             f"{rate:,.0f}",
-            clock(seconds),
             clock(left),
         )
         self._say("".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, _COLUMNS, strict=True)))
@@ -155,3 +152,9 @@ class TrainingScreen:
 
     def _say(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.1f}"
