@@ -77,7 +77,9 @@ def _measure(config: AlgorithmConfig, *, seconds: float) -> float:
         steps = 0
         started = time.perf_counter()
         while time.perf_counter() - started < seconds:
-            steps += sum(len(episode) for episode in runner.sample(num_episodes=config.num_envs_per_env_runner))
+            steps += sum(
+                len(episode) for episode in runner.sample(num_episodes=config.num_envs_per_env_runner)
+            )
         return steps / (time.perf_counter() - started)
     finally:
         algorithm.stop()
