@@ -29,7 +29,7 @@ class TrainSettings(BaseModel):
     algo: Literal["ppo"] = Field(default="ppo", description="RLlib algorithm.")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="Seed of worlds and networks.")
 
-    iterations: Count = Field(default=120, description="Training iterations in all, resumed ones included.")
+    iterations: Count = Field(default=150, description="Training iterations in all, resumed ones included.")
     steps_per_iteration: Count = Field(default=1664, description="Env steps sampled per iteration.")
     epochs: Count = Field(default=6, description="Passes over an iteration's steps.")
     minibatch_size: Count = Field(default=416, description="Steps per gradient step.")
@@ -39,7 +39,7 @@ class TrainSettings(BaseModel):
         default=0.1,
         description="Share of the step sizes that is left at the last iteration; linear in between.",
     )
-    discount: Annotated[float, Field(ge=0, le=1)] = Field(default=0.95, description="Per period [gamma].")
+    discount: Annotated[float, Field(ge=0, le=1)] = Field(default=0.9, description="Per period [gamma].")
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(default=0.8, description="Advantage estimation.")
     clip: Positive = Field(default=0.2, description="PPO's bound on the probability ratio, 1 +- clip.")
     entropy: Annotated[float, Field(ge=0)] = Field(default=0.0, description="Entropy bonus.")
@@ -64,7 +64,7 @@ class TrainSettings(BaseModel):
     hidden: Count = Field(default=32, description="Width of product embeddings, or of the two mlp layers.")
     cell_hidden: Count = Field(default=16, description="Width of (segment, product) embeddings.")
     initial_std_inventory: Positive = Field(
-        default=0.4, description="Spread of orders' actions before training, of a range of -1 to 1."
+        default=0.2, description="Spread of orders' actions before training, of a range of -1 to 1."
     )
     initial_std_recommender: Positive = Field(
         default=0.8, description="Spread of slates' actions before training, of a range of -1 to 1."
