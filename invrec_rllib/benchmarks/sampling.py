@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
@@ -36,8 +37,10 @@ def benchmark_sampling(
         `env_steps_per_second` by path (`stock_1`: RLlib's `ParallelPettingZooEnv` with one environment per
         runner; `ours_E`: our adapter with E), and `ratios` of ours to `stock_1`.
     """
-    settings = TrainSettings(scenario=scenario, seed=seed, network="mlp", hidden=_HIDDEN)
+    settings = TrainSettings(scenario=scenario, seed=seed, network="mlp", hidden=_HIDDEN, env_runners=0)
     speeds: dict[str, float] = {}
+    # One core for every path, also where others have the rest.
+    torch.set_num_threads(1)
     start_ray(1)
     try:
         speeds["stock_1"] = _measure(_stock_config(scenario, settings), seconds=seconds)
