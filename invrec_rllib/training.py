@@ -26,12 +26,16 @@ from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rllib.algorithm import AGENTS, build_config
 from invrec_rllib.rllib.callbacks import ECONOMICS
 from invrec_rllib.rllib.quiet import build_quietly, resources_needed, start_ray, stop_ray
+from invrec_rllib.rllib.register import register
 from invrec_rllib.rllib.seeding import describe_seeding
 from invrec_rllib.rllib.trained import TrainedPolicy, load_trained, save_agents_file
 from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.scenario.files import write_text_atomically
 from invrec_rllib.sim import compile_scenario
+
+# Whoever imports this module trains: the environment's name is then known to RLlib and Tune.
+register()
 
 BASELINES = ("silo", "traditional")
 _OTHERS = ("stock_aware", "uniform", "no_recommendation")
