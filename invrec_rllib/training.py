@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import time
@@ -15,8 +14,8 @@ from typing import Any, cast
 
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModule
-from tensorboardX import SummaryWriter
 
 from invrec_rllib.evaluation.compare import summarise
 from invrec_rllib.evaluation.comparison import Comparison
@@ -30,6 +29,7 @@ from invrec_rllib.rllib.register import register
 from invrec_rllib.rllib.seeding import describe_seeding
 from invrec_rllib.rllib.trained import TrainedPolicy, load_trained, save_agents_file
 from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
+from invrec_rllib.runlog import RunLog
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.scenario.files import write_text_atomically
 from invrec_rllib.sim import compile_scenario
@@ -167,27 +167,33 @@ class _Loop:
             config.env_config["seed_stream"] = _FIRST_RESUMED_STREAM + attempts - 2
         self.run.update_manifest(status="running")
         torch.set_num_threads(self.settings.threads)
+        try:
+            result = self._train(config, num_cpus, checkpoint)
+            if not result.stopped:
+                result.comparison = self._compare(load_trained(result.checkpoint))
+        except BaseException:
+            self.run.update_manifest(status="failed")
+            raise
+        self.run.update_manifest(
+            status="stopped" if result.stopped else "finished",
+            finished=now(),
+            iterations=result.iterations,
+            wall_seconds=round(self.seconds_before + time.monotonic() - self.started, 1),
+        )
+        return result
+
+    def _train(self, config: PPOConfig, num_cpus: int | None, checkpoint: Path | None) -> RunResult:
         start_ray(num_cpus, needed=resources_needed(config))
         try:
             algorithm = build_quietly(config)
             try:
                 done = self._restore(algorithm, checkpoint)
                 done, stopped = self._iterate(algorithm, done)
-                latest = self._checkpoint(algorithm, done)
+                return RunResult(self.run.path, done, stopped, self._checkpoint(algorithm, done))
             finally:
                 algorithm.stop()
         finally:
             stop_ray()
-        result = RunResult(self.run.path, done, stopped, latest)
-        if not stopped:
-            result.comparison = self._compare(load_trained(latest))
-        self.run.update_manifest(
-            status="stopped" if stopped else "finished",
-            finished=now(),
-            iterations=done,
-            wall_seconds=round(self.seconds_before + time.monotonic() - self.started, 1),
-        )
-        return result
 
     def _restore(self, algorithm: Algorithm, checkpoint: Path | None) -> int:
         if checkpoint is None:
@@ -205,16 +211,13 @@ class _Loop:
         self.watcher.on_start(done, settings.iterations)
         with (
             _stop_on_signals(self.watcher.on_stop_asked) as stop_asked,
-            contextlib.closing(SummaryWriter(str(self.run.tensorboard))) as writer,
+            contextlib.closing(RunLog(self.run)) as log,
         ):
             while done < settings.iterations:
                 result = algorithm.train()
                 done += 1
                 row = self._row(algorithm, result, iteration=done)
-                self.run.append_progress(row)
-                numbers = _numbers(result)
-                self.run.append_result({"training_iteration": done, **numbers})
-                _to_tensorboard(writer, row, numbers)
+                log.add(row, result)
                 self.watcher.on_iteration(row)
                 if done % settings.checkpoint_every == 0:
                     self._checkpoint(algorithm, done)
@@ -312,34 +315,6 @@ def _stop_on_signals(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _numbers(result: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """All finite numbers of RLlib's nested results, by path."""
-    flat: dict[str, float] = {}
-    for key, value in result.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, dict):
-            if key != "config":
-                flat.update(_numbers(value, f"{path}/"))
-        elif isinstance(value, bool):
-            continue
-        else:
-            with contextlib.suppress(TypeError, ValueError):
-                number = float(value)
-                if math.isfinite(number) and not isinstance(value, str):
-                    flat[path] = number
-    return flat
-
-
-def _to_tensorboard(writer: SummaryWriter, row: dict[str, Any], numbers: dict[str, float]) -> None:
-    step = row["env_steps"]
-    for name, value in row.items():
-        if value is not None and name not in ("iteration", "env_steps"):
-            writer.add_scalar(f"money_and_units/{name}", value, step)
-    for name, value in numbers.items():
-        if name.startswith(("env_runners/", "learners/", "timers/")):
-            writer.add_scalar(name, value, step)
 
 
 def _rounded(value: Any, *, digits: int = 2) -> float | None:

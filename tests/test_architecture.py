@@ -28,6 +28,7 @@ ROOMS = (
     "evaluation",
     "report",
     "rundir",
+    "runlog",
     "training",
     "tuning",
     "benchmarks",
