@@ -148,7 +148,7 @@ def _product_calendar(params: Params) -> list[Field]:
               lambda p, t: p.lead_time / longest),
         Field("order_in_time", "product", 0, 1, "1 if an order now arrives before the horizon.",
               ALWAYS, SHARED, lambda p, t: (t + p.lead_time < horizon).astype(np.float64)),
-        Field("protected_season", "product", 0, 4, "Mean season over lead time and review, to the horizon.",
+        Field("protected_season", "product", 0, 4, "Mean season x price effect over lead time and review.",
               ALWAYS, NEVER, lambda p, t: protected_season(p, t) / (p.lead_time + supply.review_periods)),
         Field("critical_ratio", "product", 0, 1, "Newsvendor's share of demand paths worth covering.",
               ALWAYS, NEVER, lambda p, t: critical_ratio(p, min(t, horizon - 1))),
@@ -170,7 +170,8 @@ def _product_calendar(params: Params) -> list[Field]:
 
 def _stock_fields(params: Params) -> list[Field]:
     arrivals = min(params.pipeline_length, _LONGEST_LOOKAHEAD)
-    season = np.append(np.maximum(params.season, 0.05), 1.0)
+    factor = params.demand_factor
+    factor = np.vstack((np.maximum(factor, 0.05), np.ones_like(factor[:1])))
     fields = [
         Field("on_hand", "product", 0, 8, "Units on hand.", ALWAYS, SHARED,
               from_facts=lambda f: f.state.on_hand, in_units=True),
@@ -179,8 +180,8 @@ def _stock_fields(params: Params) -> list[Field]:
         Field("textbook_gap", "product", -3, 3,
               "(position - textbook level) / demand an order must cover.", ALWAYS,
               SHARED, from_facts=lambda f: (f.position - f.level) / np.maximum(f.protected_demand, 0.05)),
-        Field("cover", "product", 0, 8, "log(1 + units on hand / forecast at this season).", ALWAYS, SHARED,
-              from_facts=lambda f: np.log1p(f.state.on_hand / (f.view.forecast * season[f.state.period]))),
+        Field("cover", "product", 0, 8, "log(1 + units on hand / forecast of this period).", ALWAYS, SHARED,
+              from_facts=lambda f: np.log1p(f.state.on_hand / (f.view.forecast * factor[f.state.period]))),
     ]
     if params.pipeline_length:
         fields.append(Field("on_order", "product", 0, 8, "Units on order; if lead times are not all 0.",
@@ -200,7 +201,7 @@ def _demand_fields(params: Params) -> list[Field]:
     traffic = (params.traffic / params.traffic.sum())[:, None]
     pull_weight = _segment_share(params) * np.expm1(params.lift)
     return [
-        Field("forecast", "product", 0, 8, "Demand forecast at season 1.", ALWAYS, SHARED,
+        Field("forecast", "product", 0, 8, "Demand forecast at season 1, base prices.", ALWAYS, SHARED,
               from_facts=lambda f: f.view.forecast, in_units=True),
         Field("last_sales", "product", 0, 8, "Units sold in the period before.", ALWAYS, SHARED,
               from_facts=lambda f: f.state.last_sales, in_units=True),

@@ -81,7 +81,7 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         stockout_penalty   product  FOD FO- 0 to 4   Stockout penalty / price now.
         lead_time          product  FOD FO- 0 to 1   Lead time / the longest.
         order_in_time      product  FOD FO- 0 to 1   1 if an order now arrives before the horizon.
-        protected_season   product  FOD --- 0 to 4   Mean season over lead time and review, to the horizon.
+        protected_season   product  FOD --- 0 to 4   Mean season x price effect over lead time and review.
         critical_ratio     product  FOD --- 0 to 1   Newsvendor's share of demand paths worth covering.
         supply_limit       product  FOD --- 0 to 4   Supplier's limit / organic demand; if any.
         order_cost         product  FOD --- 0 to 4   Fixed order cost / organic revenue; if any.
@@ -89,11 +89,11 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         on_hand            product  FOD FO- 0 to 8   Units on hand. [u]
         textbook_level     product  FOD FO- 0 to 8   Textbook order-up-to level. [u]
         textbook_gap       product  FOD FO- -3 to 3  (position - textbook level) / demand an order must cover.
-        cover              product  FOD FO- 0 to 8   log(1 + units on hand / forecast at this season).
+        cover              product  FOD FO- 0 to 8   log(1 + units on hand / forecast of this period).
         on_order           product  FOD FO- 0 to 8   Units on order; if lead times are not all 0. [u]
         arrivals           product* FOD FO- 0 to 8   Units that arrive in 1, 2, ... periods; if above 1. [u]
         backorders         product  FOD FO- 0 to 8   Units of demand that wait; if it is backordered. [u]
-        forecast           product  FOD FO- 0 to 8   Demand forecast at season 1. [u]
+        forecast           product  FOD FO- 0 to 8   Demand forecast at season 1, base prices. [u]
         last_sales         product  FOD FO- 0 to 8   Units sold in the period before. [u]
         last_demand        product  F-- F-D 0 to 8   Units asked for in the period before. [u]
         demand_unexposed   product  F-- FOD 0 to 8   Mean demand without exposure, by the scores. [u]

@@ -20,14 +20,21 @@ _CACHED_PERIODS = 4096
 
 @lru_cache(maxsize=_CACHED_PERIODS)
 def protected_season(params: Params, period: int) -> FloatArray:
-    """Sum of season factors over the periods that an order placed now must cover, (N,).
+    """Sum of the factors of season and announced prices over the periods that an order placed now must cover, (N,).
 
     These are the lead time with its mean delay and the review period, cut at the horizon: demand after it is
-    worth nothing. The array is shared: not to be written to.
+    worth nothing. Of prices, the current period's and those of `price_notice_periods` ahead are known; later
+    ones count as base prices. The array is shared: not to be written to.
     """
     cumulative = np.concatenate(([0.0], np.cumsum(params.season)))
     end = np.minimum(_protected_until(params, period), params.num_periods)
     total: FloatArray = np.interp(end, np.arange(len(cumulative)), cumulative) - cumulative[period]
+    if params.price_factor is not None:
+        told = np.arange(
+            period, min(period + params.scenario.demand.price_notice_periods + 1, params.num_periods)
+        )
+        share = np.clip(end - told[:, None], 0.0, 1.0)
+        total += (share * params.season[told, None] * (params.price_factor[told] - 1.0)).sum(axis=0)
     total.setflags(write=False)
     return total
 
@@ -37,7 +44,8 @@ def critical_ratio(params: Params, period: int, *, storage_price: FloatArray | f
 
     A unit short forgoes its margin and pays the penalty (p - c + b), or only the penalty where it waits and
     will be served. A unit left over pays holding, and at the horizon also what it lost in value
-    (c - salvage). A price of storage is paid in both cases: it moves from underage to overage.
+    (c - salvage). A price of storage is paid in both cases: it moves from underage to overage. p is the price of
+    the period in which an order placed now arrives, or the last one announced before.
 
     Args:
         params: the world.
@@ -49,7 +57,7 @@ def critical_ratio(params: Params, period: int, *, storage_price: FloatArray | f
     """
     last_cover = _protected_until(params, period) >= params.num_periods
     waits = params.scenario.demand.unmet == "backorder"
-    margin = np.where(waits & ~last_cover, 0.0, params.price[period] - params.unit_cost)
+    margin = np.where(waits & ~last_cover, 0.0, _price_at_arrival(params, period) - params.unit_cost)
     underage = np.maximum(margin + params.stockout_penalty, 0.0)
     overage = params.holding_cost + np.where(last_cover, params.unit_cost - params.salvage_value, 0.0)
     bounded: FloatArray = np.clip(
@@ -151,6 +159,15 @@ def order_towards(view: View, level: FloatArray) -> IntArray:
     wanted = np.where(period + params.lead_time < params.num_periods, wanted, 0)
     order: IntArray = np.clip(wanted, 0, params.max_order)
     return order
+
+
+def _price_at_arrival(params: Params, period: int) -> FloatArray:
+    """Price when an order placed now arrives, or the last one announced before, (N,)."""
+    ahead = np.minimum(params.lead_time, params.scenario.demand.price_notice_periods)
+    price: FloatArray = params.price[
+        np.minimum(period + ahead, params.num_periods - 1), np.arange(params.num_products)
+    ]
+    return price
 
 
 def _protected_until(params: Params, period: int) -> FloatArray:

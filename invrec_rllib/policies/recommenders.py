@@ -90,7 +90,7 @@ def stock_aware_slates(view: View, *, cover_periods: float = 2.0) -> FloatArray:
         cover_periods: stock, in periods of forecast demand, from which on a product counts fully; > 0.
     """
     params, period = view.params, view.state.period
-    expected = np.maximum(view.forecast * params.season[period] * cover_periods, 1e-9)
+    expected = np.maximum(view.forecast * params.demand_factor[period] * cover_periods, 1e-9)
     served = np.minimum(view.state.on_hand / expected, 1.0)
     return value_maximising_slates(params, view.scores, value=params.price[period] * served, period=period)
 

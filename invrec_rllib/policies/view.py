@@ -32,8 +32,8 @@ class View:
         state: start of the period, deliveries received. Its `affinity` is latent: read `scores` instead.
         scores: affinity scores of the ranking model, log-attraction, (B, M, N); exact under full information,
             else blurred by noise of the scenario's `tastes.score_noise`.
-        forecast: smoothed demand per period at season 1, units, (B, N).
-        forecast_sd: standard deviation of the one-period forecast error at season 1, units, (B, N).
+        forecast: smoothed demand per period at season 1 and base prices, units, (B, N).
+        forecast_sd: standard deviation of the one-period forecast error at season 1 and base prices, units, (B, N).
     """
 
     params: Params
@@ -46,7 +46,8 @@ class View:
 class Observer:
     """Makes the view of every period of a batch of episodes.
 
-    The forecast is simple exponential smoothing of sales over the season's factor, started at organic demand.
+    The forecast is simple exponential smoothing of sales over the factor of season and prices, started at
+    organic demand. What prices do is the model's (`Params.price_factor`), known as the prices are.
     Sales of a period with a stockout are censored: the mean of demand given that it exceeded them stands for
     them, by the forecast's own normal distribution. (Dropping such periods would bias the forecast down: of a
     scarce product only low demand would count.) Unmet demand that waits is known, so nothing is censored.
@@ -80,19 +81,22 @@ class Observer:
         self._waiting = np.zeros((num_episodes, len(organic)), dtype=np.int64)
 
     def _learn(self, state: State) -> None:
-        season = max(float(self._params.season[state.period - 1]), 1e-3)
+        factor = np.maximum(self._params.demand_factor[state.period - 1], 1e-3)
         # Sales to those who waited were demand before; whoever began to wait is demand of the last period.
-        demand = (state.last_sales + state.backorders - self._waiting) / season
+        demand = (state.last_sales + state.backorders - self._waiting) / factor
         self._waiting = state.backorders
         censored = state.last_stockout & (self._params.scenario.demand.unmet == "lost")
-        deviation = np.sqrt(self._variance)
+        # Of counts at f times the demand, divided by f, the variance is 1 / f of that at base prices.
+        prices = self._params.price_factor
+        weight = 1.0 if prices is None else np.maximum(prices[state.period - 1], 1e-3)
+        deviation = np.sqrt(self._variance / weight)
         estimate = np.where(
-            censored, _mean_above(demand + 0.5 / season, mean=self._level, deviation=deviation), demand
+            censored, _mean_above(demand + 0.5 / factor, mean=self._level, deviation=deviation), demand
         )
         # What is imputed says nothing of the spread, but sales above the forecast do.
         error = np.where(censored, np.maximum(demand - self._level, 0.0), demand - self._level)
         informative = ~censored | (error > 0.0)
-        change = np.where(informative, _ERROR_SMOOTHING * (error**2 - self._variance), 0.0)
+        change = np.where(informative, _ERROR_SMOOTHING * (weight * error**2 - self._variance), 0.0)
         self._variance = self._variance + change
         self._level = np.maximum(self._level + _LEVEL_SMOOTHING * (estimate - self._level), 1e-3)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from invrec_rllib.scenario.derived import organic_demand, reward_scale
+from invrec_rllib.scenario.derived import organic_demand, price_factor, reward_scale
 from invrec_rllib.scenario.schema import Scenario
 
 FloatArray = NDArray[np.float64]
@@ -23,6 +23,7 @@ class Params:
         scenario: where the numbers come from.
         price: price charged per period and product, money, (T, N).
         log_price_ratio: eta ln(p_t / p), (T, M, N); None where prices do not move the attraction.
+        price_factor: mean demand at the path's prices over that at base prices, (T, N); None likewise.
         unit_cost, holding_cost, stockout_penalty, order_cost, salvage_value: money, (N,).
         lead_time: periods, (N,).
         max_order: units per period, (N,); the largest integer where the supplier sets no limit.
@@ -41,6 +42,7 @@ class Params:
     scenario: Scenario
     price: FloatArray
     log_price_ratio: FloatArray | None
+    price_factor: FloatArray | None
     unit_cost: FloatArray
     holding_cost: FloatArray
     stockout_penalty: FloatArray
@@ -95,6 +97,13 @@ class Params:
         return np.multiply.outer(self.season, self.traffic)[:, :, None]
 
     @cached_property
+    def demand_factor(self) -> FloatArray:
+        """Mean demand over organic demand: season times the effect of prices; (T, N), or (T, 1) for all products."""
+        season = self.season[:, None]
+        factor: FloatArray = season if self.price_factor is None else season * self.price_factor
+        return factor
+
+    @cached_property
     def entry(self) -> IntArray:
         """1 at the lead time of each product, 0 elsewhere, (P + 1, 1, N): where a punctual order enters."""
         slots = np.arange(self.pipeline_length + 1)[:, None, None]
@@ -146,6 +155,7 @@ def compile_scenario(scenario: Scenario) -> Params:
         scenario=scenario,
         price=price,
         log_price_ratio=_log_price_ratio(scenario, price, base_price),
+        price_factor=price_factor(scenario),
         unit_cost=unit_cost,
         holding_cost=np.asarray(products.holding_cost, dtype=np.float64),
         stockout_penalty=np.asarray(products.stockout_penalty, dtype=np.float64),
