@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from invrec_rllib.env.encoder import encoder_for
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation.backtest import (
     ForecastBaseStock,
@@ -16,11 +17,12 @@ from invrec_rllib.evaluation.backtest import (
     replay_backtest,
 )
 from invrec_rllib.evaluation.backtest_pair import WithoutSlates, held_out_scenario, pair_backtest
-from invrec_rllib.evaluation.replay import SalesLog, replay, sales_log
+from invrec_rllib.evaluation.replay import SalesLog, replay, replenishment_world, sales_log
 from invrec_rllib.policies.base import Decision
 from invrec_rllib.policies.registry import make_policy
 from invrec_rllib.scenario.calibration import Calibration, Source, Weeks, calibrate
 from invrec_rllib.scenario.files import build_scenario, load_scenario
+from invrec_rllib.sim import compile_scenario
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("statsmodels")
@@ -219,3 +221,31 @@ def test_a_block_bootstrap_widens_for_dependent_weeks_and_keeps_the_mean() -> No
     assert by_block.high - by_block.low > 1.3 * (by_week.high - by_week.low)
     constant = block_bootstrap_mean(np.full(9, 3.0), block=4)
     assert (constant.low, constant.high) == (3.0, 3.0)
+
+
+def test_the_world_to_train_a_replenisher_in_is_made_of_the_fitted_weeks(calibration: Calibration) -> None:
+    held_out, fitted = calibration.held_out, calibration.fitted
+    assert held_out is not None
+    changed = replace(held_out, price=7.0 * held_out.price, purchases=held_out.purchases + 50.0)
+    world = replenishment_world(calibration)
+    assert replenishment_world(replace(calibration, held_out=changed)) == world
+    assert replenishment_world(calibration, seed=1) != world
+    path = np.array(world.demand.price_path)
+    np.testing.assert_allclose(path[:20], fitted.price, atol=0.005)
+    for week in path[20:30]:
+        assert np.isclose(week, fitted.price, atol=0.0051).all(axis=1).any()
+    np.testing.assert_array_equal(path[30:], np.tile(world.products.price, (3, 1)))
+
+
+def test_what_is_seen_in_the_training_world_is_laid_out_as_in_the_replay(calibration: Calibration) -> None:
+    worlds = [replenishment_world(calibration), sales_log(calibration).scenario]
+    for world in worlds:
+        assert world.demand.price_notice_periods >= max(world.products.lead_time)
+        assert world.periods == 33  # after the 30 weeks logged, as long as an order placed in them protects
+    params = [compile_scenario(world) for world in worlds]
+    for role in ("inventory", "recommender"):
+        ours, theirs = (encoder_for(one, role, "observed") for one in params)
+        assert ours.layout == theirs.layout
+        assert [field.name for field in ours.fields] == [field.name for field in theirs.fields]
+    # Until prices differ, the calendar is the same.
+    np.testing.assert_array_equal(params[0].price_factor[:20], params[1].price_factor[:20])

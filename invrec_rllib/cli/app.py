@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from invrec_rllib.cli import bench, calibration, evaluating, reporting, scenarios, training
+from invrec_rllib.cli import backtesting, bench, calibration, evaluating, reporting, scenarios, training
 from invrec_rllib.cli.console import print_error
 from invrec_rllib.errors import InvrecError
 
@@ -78,6 +78,7 @@ calibration.add_command(scenario_app)
 app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
+backtesting.add_command(app)
 reporting.add_command(app)
 bench_app = typer.Typer(help="How fast it runs on this machine.", no_args_is_help=True)
 bench.add_commands(bench_app)

@@ -81,10 +81,10 @@ def evaluate(
     if as_json and markdown:
         raise InputError("--json and --markdown exclude each other: give one")
     check_free(csv, force=force)
-    trained = _find_trained(policies)
+    trained = find_trained(policies)
     world = load_with_lift(scenario or _common_scenario(trained), lift)
-    pairs = _load(trained)
-    shown: Any = information.value if information else _common_information(pairs)
+    pairs = load_pairs(trained)
+    shown: Any = information.value if information else common_information(pairs)
     with FractionProgress(work="episodes", amount=episodes) as progress:
         comparison = compare(
             world,
@@ -114,7 +114,7 @@ def _print(comparison: Comparison, *, as_json: bool, markdown: bool) -> None:
 
 
 @dataclass(frozen=True)
-class _Trained:
+class Trained:
     """A trained pair on disk, and the run that it came from, where that is still around it."""
 
     checkpoint: Path
@@ -122,11 +122,11 @@ class _Trained:
     scenario: Scenario | None
 
 
-def _find_trained(arguments: list[str]) -> dict[str, _Trained]:
+def find_trained(arguments: list[str]) -> dict[str, Trained]:
     """What the arguments that are no names of simple policies stand for."""
     from invrec_rllib.rundir import RunDir, find_checkpoint
 
-    found: dict[str, _Trained] = {}
+    found: dict[str, Trained] = {}
     for argument in arguments:
         if argument in policy_names():
             continue
@@ -139,7 +139,7 @@ def _find_trained(arguments: list[str]) -> dict[str, _Trained]:
         checkpoint = find_checkpoint(path)
         folder = checkpoint.parent.parent
         run = RunDir(folder) if (folder / "settings.yaml").is_file() else None
-        found[argument] = _Trained(
+        found[argument] = Trained(
             checkpoint,
             name=f"{folder.name}/{checkpoint.name}" if run and path == checkpoint else path.name,
             scenario=run.scenario() if run else None,
@@ -147,7 +147,7 @@ def _find_trained(arguments: list[str]) -> dict[str, _Trained]:
     return found
 
 
-def _common_scenario(trained: Mapping[str, _Trained]) -> str | Scenario:
+def _common_scenario(trained: Mapping[str, Trained]) -> str | Scenario:
     worlds = {argument: pair.scenario for argument, pair in trained.items() if pair.scenario is not None}
     if not worlds:
         return "grocery"
@@ -160,7 +160,8 @@ def _common_scenario(trained: Mapping[str, _Trained]) -> str | Scenario:
     return world
 
 
-def _load(trained: Mapping[str, _Trained]) -> dict[str, TrainedPolicy]:
+def load_pairs(trained: Mapping[str, Trained]) -> dict[str, TrainedPolicy]:
+    """The trained pairs, by argument, each with a name of its own."""
     if not trained:
         return {}
     from invrec_rllib.rllib.trained import load_trained
@@ -172,7 +173,8 @@ def _load(trained: Mapping[str, _Trained]) -> dict[str, TrainedPolicy]:
     }
 
 
-def _common_information(pairs: Mapping[str, TrainedPolicy]) -> str:
+def common_information(pairs: Mapping[str, TrainedPolicy]) -> str:
+    """The information that all of them saw in training; without any, observed."""
     modes = {pair.information for pair in pairs.values()}
     if len(modes) > 1:
         raise InputError(
@@ -181,7 +183,7 @@ def _common_information(pairs: Mapping[str, TrainedPolicy]) -> str:
     return modes.pop() if modes else "observed"
 
 
-def _provenance(machine: Mapping[str, Any], trained: Mapping[str, _Trained]) -> dict[str, str]:
+def _provenance(machine: Mapping[str, Any], trained: Mapping[str, Trained]) -> dict[str, str]:
     versions = {f"version of {package}": str(version) for package, version in machine["versions"].items()}
     return {
         "command": machine["command"],

@@ -14,7 +14,10 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.policies.base import Policy
 from invrec_rllib.policies.view import Information, Observer
 from invrec_rllib.scenario.calibration.build import Calibration
+from invrec_rllib.scenario.calibration.compose import log_attraction
 from invrec_rllib.scenario.calibration.demand import DemandFit, fit_demand
+from invrec_rllib.scenario.calibration.panel import Panel
+from invrec_rllib.scenario.calibration.tastes import fit_tastes
 from invrec_rllib.scenario.files import build_scenario
 from invrec_rllib.scenario.schema import Scenario
 from invrec_rllib.sim.inventory import place_order, receive
@@ -28,7 +31,8 @@ class SalesLog:
     """Logged demand and promotions as a world to replay.
 
     Attributes:
-        scenario: prices, costs and lead times of the weeks logged; its logged prices are its price path.
+        scenario: prices, costs and lead times of the weeks logged, and a few weeks more, so that no order pays
+            for the end of the log; its logged prices are its price path, its demand is fitted to prices alone.
         demand: purchases, whole units, (T, N).
         exposure: logged share of visits exposed, (T, M, N).
         num_fitted: how many of the first weeks were fitted; the others are held out.
@@ -67,24 +71,57 @@ def sales_log(calibration: Calibration) -> SalesLog:
     Raises:
         InputError: the calibration holds out no weeks.
     """
-    fitted, held_out = calibration.fitted, calibration.held_out
-    if held_out is None:
-        raise InputError("a backtest needs weeks held out: calibrate with last_test above last_fit")
-    panels = (fitted, held_out)
+    fitted = calibration.fitted
+    panels = (fitted, _held_out(calibration))
     price = np.concatenate([panel.price for panel in panels])
     demand = np.concatenate([panel.purchases.sum(axis=1) for panel in panels]).astype(np.int64)
     exposure = np.concatenate([panel.exposure for panel in panels])
     visits = fitted.visits.mean(axis=0)
-    fit = calibration.fits.demand
-    without_lift = fit_demand(fitted, lift=np.zeros(len(fitted.segments)))
+    price_only = _fit_to_prices(calibration)
     return SalesLog(
-        scenario=_logged_world(calibration.scenario, price, visits),
+        scenario=_world(calibration, price_only, price, name="logged"),
         demand=demand,
         exposure=exposure,
         num_fitted=len(fitted.weeks),
-        plan=_planned_demand(fit, price, exposure, visits),
-        price_plan=_planned_demand(without_lift, price, exposure, visits),
+        plan=_planned_demand(calibration.fits.demand, price, exposure, visits),
+        price_plan=_planned_demand(price_only, price, exposure, visits),
     )
+
+
+def replenishment_world(calibration: Calibration, *, block_weeks: int = 4, seed: int = 0) -> Scenario:
+    """The world to train a replenisher in that `replay` then plays; it reads the fitted weeks alone.
+
+    It is the logged world with other prices after the fitted weeks: blocks of weeks of the fitted ones. So its
+    observations are laid out as those of the replay. Exposure does nothing in either: the log's exposures are not
+    announced and answer to nobody, so they count as noise of demand.
+
+    Args:
+        calibration: with weeks held out, of which only the number is used.
+        block_weeks: length of the blocks.
+        seed: of their choice.
+
+    Raises:
+        InputError: no weeks are held out.
+    """
+    price = calibration.fitted.price
+    count = len(_held_out(calibration).weeks)
+    starts = np.random.default_rng(seed).integers(len(price), size=-(-count // block_weeks))
+    drawn = (starts[:, None] + np.arange(block_weeks)).ravel()[:count] % len(price)
+    return _world(
+        calibration, _fit_to_prices(calibration), np.concatenate((price, price[drawn])), name="replenishment"
+    )
+
+
+def _held_out(calibration: Calibration) -> Panel:
+    if calibration.held_out is None:
+        raise InputError("a backtest needs weeks held out: calibrate with last_test above last_fit")
+    return calibration.held_out
+
+
+def _fit_to_prices(calibration: Calibration) -> DemandFit:
+    fitted = calibration.fitted
+    base_price = np.asarray(calibration.scenario.products.price)
+    return fit_demand(fitted, lift=np.zeros(len(fitted.segments)), base_price=base_price)
 
 
 def _planned_demand(
@@ -96,9 +133,14 @@ def _planned_demand(
     return planned
 
 
-def _logged_world(scenario: Scenario, price: FloatArray, visits: FloatArray) -> Scenario:
-    """The scenario at the panel's scale, with the logged prices and without shared storage."""
+def _world(calibration: Calibration, fit: DemandFit, price: FloatArray, *, name: str) -> Scenario:
+    """The calibrated firm at the panel's scale under given prices, (W, N), and a few weeks of base prices.
+
+    Without shared storage; prices are announced for the longest lead time.
+    """
+    scenario, fitted = calibration.scenario, calibration.fitted
     data = scenario.model_dump(mode="json", exclude_defaults=True)
+    visits = fitted.visits.mean(axis=0)
     scale = np.sum(scenario.segments.traffic) / visits.sum()
     products = data["products"]
     products["initial_on_hand"] = [round(units / scale) for units in products["initial_on_hand"]]
@@ -106,15 +148,31 @@ def _logged_world(scenario: Scenario, price: FloatArray, visits: FloatArray) -> 
         [round(units / scale) for units in row] for row in products["initial_pipeline"]
     ]
     products.pop("max_order", None)
-    data["supply"] = {}
-    data["segments"]["traffic"] = visits.tolist()
-    data["periods"] = len(price)
+    tastes = fit_tastes(fitted.purchases, fit.expected(fitted), reversion=scenario.tastes.reversion)
+    data["tastes"] = {
+        **data.get("tastes", {}),
+        "noise": round(tastes.noise, 3),
+        "common_share": round(tastes.common_share, 2),
+    }
+    data["segments"] |= {
+        "traffic": visits.tolist(),
+        "affinity": np.round(log_attraction(fit), 3).tolist(),
+        "lift": [0.0] * len(visits),
+        "price_elasticity": np.round(fit.elasticity, 3).tolist(),
+    }
+    longest = max(scenario.products.lead_time)
+    after = np.tile(scenario.products.price, (longest + 1, 1))
+    path = np.round(np.maximum(np.concatenate((price, after)), 0.01), 2)
     data["demand"] = {
         **data.get("demand", {}),
-        "price_path": np.maximum(price, 0.01).tolist(),
+        "noise_cv": round(tastes.noise_cv, 2),
+        "price_path": path.tolist(),
+        "price_notice_periods": min(max(longest, 1), 12),
         "season": None,
     }
-    return build_scenario(data, source=f"{scenario.name}, logged")
+    data |= {"name": f"{scenario.name}-{name}", "periods": len(path), "supply": {}}
+    data["provenance"] = {key: data.get("provenance", {}).get(key) for key in ("source", "notice", "licence")}
+    return build_scenario(data, source=data["name"])
 
 
 def replay(
