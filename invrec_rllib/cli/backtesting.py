@@ -54,8 +54,9 @@ def add_command(app: typer.Typer) -> None:
         epilog=examples(
             "invrec backtest",
             "invrec backtest runs/first --episodes 1000 --json",
-            "invrec backtest --training-world worlds/replay.yaml; "
-            "invrec train --scenario worlds/replay.yaml --out runs/replay; invrec backtest runs/replay",
+            "invrec backtest --training-world worlds/replay.yaml",
+            "invrec train --scenario worlds/replay.yaml --out runs/replay",
+            "invrec backtest runs/replay",
             "invrec backtest --sales sales.csv --promotions promotions.csv --first-week 1 "
             "--last-fit-week 39 --last-week 52",
         ),
