@@ -172,3 +172,48 @@ def test_accrual_charges_what_was_sold_at_cost():
         outcome.sales @ [10 - 6, 11 - 6.6] - outcome.on_hand_end @ [0.12, 0.132] - outcome.lost @ [0.5, 0.55]
     )
     np.testing.assert_allclose(earned.inventory * simulator.params.reward_scale, profit, rtol=1e-12)
+
+
+def test_a_shortfall_is_what_the_inventory_fails_to_earn():
+    simulator = Simulator(load_scenario("tiny"))
+    before = simulator.reset(seed=0, episodes=3)
+    # Nothing is ordered until the shelves are empty.
+    for _ in range(3):
+        before = simulator.state
+        outcome = simulator.step(order=np.zeros((3, 2)), exposure=np.full((3, 1, 2), 0.5))
+    assert outcome.lost.sum() > 0
+    earned = compute_rewards(simulator.params, outcome, mode="team", accrual_from=before, shortfall=True)
+    missed = outcome.lost @ [10 - 6 + 0.5, 11 - 6.6 + 0.55] + outcome.on_hand_end @ [0.12, 0.132]
+    np.testing.assert_allclose(
+        earned.inventory * simulator.params.reward_scale, -missed, rtol=1e-12, atol=1e-12
+    )
+    team = compute_rewards(simulator.params, outcome, mode="team", accrual_from=before)
+    np.testing.assert_array_equal(earned.recommender, team.recommender)
+
+
+@pytest.mark.parametrize("mode", ["team", "siloed", "mixed"])
+def test_a_shortfall_differs_from_accrual_by_what_orders_do_not_move(mode):
+    differences = []
+    for order in (0, 3):
+        simulator = Simulator(load_scenario("tiny"))
+        simulator.reset(seed=0, episodes=5)
+        episode = np.zeros(5)
+        while not simulator.done:
+            before = simulator.state
+            outcome = simulator.step(order=np.full((5, 2), order), exposure=np.full((5, 1, 2), 0.5))
+            options = {"mode": mode, "accrual_from": before}
+            usual, short = (
+                compute_rewards(simulator.params, outcome, shortfall=shortfall, **options)
+                for shortfall in (False, True)
+            )
+            episode += usual.inventory - short.inventory
+        differences.append(episode)
+    np.testing.assert_allclose(differences[0], differences[1], rtol=1e-12)
+    assert (differences[0] > 0.0).all()
+
+
+def test_shortfalls_are_refused_where_stockouts_drive_customers_away():
+    assert load_scenario("paper").tastes.disappointment > 0.0
+    with pytest.raises(InputError, match=r"would reward stockouts where tastes\.disappointment is 0\.3"):
+        parallel_env("paper", accounting="shortfall")
+    parallel_env("tiny", accounting="shortfall")

@@ -26,7 +26,13 @@ from invrec_rllib.env.rendering import (
     draw_picture,
     draw_table,
 )
-from invrec_rllib.env.rewards import Accounting, RewardMode, check_reward_options, compute_rewards
+from invrec_rllib.env.rewards import (
+    Accounting,
+    RewardMode,
+    check_reward_options,
+    check_shortfall,
+    compute_rewards,
+)
 from invrec_rllib.env.start import EpisodeCounter, check_information, shorten
 from invrec_rllib.env.world import World
 from invrec_rllib.errors import InputError
@@ -117,7 +123,8 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         In units of the scenario's `reward_scale`. team: the firm's profit, for every agent. siloed: the
         department's own account; the recommender is paid for clicks, in stock or not. mixed: `(1 - w)
         siloed + w team`. By `accounting`, purchases are charged when ordered (cash) or when sold or written
-        off (accrual); the sums are equal. See `invrec_rllib.env.rewards`. Agents of a split department all get the
+        off (accrual), the sums are equal; or as accrual, and the inventory's reward is counted from the margin of all
+        demand (shortfall). See `invrec_rllib.env.rewards`. Agents of a split department all get the
         department's reward.
 
     Infos:
@@ -139,7 +146,7 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         scenario: preset name, YAML file or `Scenario`.
         information: "full", "observed" or "department".
         reward: "team", "siloed" or "mixed", with `mixed_weight` in [0, 1].
-        accounting: "cash" or "accrual".
+        accounting: "cash", "accrual" or "shortfall".
         order, exposure, temperature, order_range, quantity_range, score_range: see
             `env.actions.ActionMapping`.
         inventory_agents: "one", or one agent per "category" or "product".
@@ -189,8 +196,9 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         check_render_mode(render_mode)
         simulator = Simulator(shorten(load_scenario(scenario), max_cycles))
         self.params = simulator.params
+        check_shortfall(self.params, accounting)
         self._reward_mode, self._mixed_weight = reward, mixed_weight
-        self._accrual = accounting == "accrual"
+        self._accrual, self._shortfall = accounting != "cash", accounting == "shortfall"
         self.mapping = ActionMapping(
             self.params,
             order=order,
@@ -288,6 +296,7 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
             mode=self._reward_mode,
             mixed_weight=self._mixed_weight,
             accrual_from=period.before if self._accrual else None,
+            shortfall=self._shortfall,
         )
         reward = {"inventory": float(earned.inventory[0]), "recommender": float(earned.recommender[0])}
         items = itemise(period.before, period.outcome, period.after)

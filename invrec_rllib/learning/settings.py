@@ -53,9 +53,10 @@ class TrainSettings(BaseModel):
     mixed_weight: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Weight of the team's profit in the mixed reward."
     )
-    accounting: Literal["cash", "accrual"] = Field(
+    accounting: Literal["cash", "accrual", "shortfall"] = Field(
         default="accrual",
-        description="Purchases rewarded when ordered, or when sold or written off; the sums are equal.",
+        description="Purchases rewarded when ordered (cash), or when sold or written off (accrual); the sums are "
+        "equal. shortfall: accrual, and the inventory is rewarded for less of demand's margin missed, not for demand.",
     )
     network: Literal["product", "mlp"] = Field(
         default="product",
