@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import platform
 import shutil
@@ -25,6 +26,7 @@ from invrec_rllib.scenario.files import write_text_atomically
 
 _PACKAGES = ("invrec-rllib", "ray", "torch", "numpy", "pettingzoo", "gymnasium")
 _CHECKPOINT = "iteration_{:06d}"
+_PART = ".part-"
 
 
 class RunDir:
@@ -129,8 +131,11 @@ class RunDir:
             file.write(json.dumps(result, default=str) + "\n")
 
     def forget_after(self, iteration: int) -> None:
-        """Drop the logs of iterations after the one that the run resumes from."""
-        rows = [row for row in self.progress() if int(row["iteration"]) <= iteration]
+        """Drop what came after the iteration that the run resumes from, and what a killed write left half done.
+
+        The comparison at the end is of agents that go on learning now, so it goes too.
+        """
+        rows = [row for row in self.progress() if _iteration(row) <= iteration]
         if rows:
             text = io.StringIO(newline="")
             writer = csv.DictWriter(text, list(rows[0]))
@@ -141,8 +146,16 @@ class RunDir:
             self.progress_file.unlink(missing_ok=True)
         if self.results_file.is_file():
             lines = self.results_file.read_text("utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["training_iteration"] <= iteration]
+            kept = [line for line in lines if _iteration(_parsed(line)) <= iteration]
             write_text_atomically(self.results_file, "".join(kept))
+        self.comparison_file.unlink(missing_ok=True)
+        self.trajectory_file.unlink(missing_ok=True)
+        for part in self.checkpoints.glob(f"{_PART}*"):
+            shutil.rmtree(part, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Delete the folder and all that is in it."""
+        shutil.rmtree(self.path)
 
     def save_checkpoint(self, iteration: int, write: Callable[[Path], None]) -> Path:
         """Let `write` fill a folder, and give it its name only when it is complete.
@@ -152,7 +165,7 @@ class RunDir:
         target = self.checkpoints / _CHECKPOINT.format(iteration)
         if target.is_dir():
             return target
-        part = self.checkpoints / f".part-{os.getpid()}"
+        part = self.checkpoints / f"{_PART}{os.getpid()}"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         write(part)
@@ -178,6 +191,24 @@ class RunDir:
 
     def _complete_checkpoints(self) -> list[Path]:
         return sorted(self.checkpoints.glob("iteration_*"))
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _iteration(row: Mapping[str, Any]) -> float:
+    """The iteration of a row; of one that was cut in the middle, later than all."""
+    if any(value is None for value in row.values()):
+        return math.inf
+    try:
+        return int(row.get("iteration") or row["training_iteration"])
+    except (KeyError, ValueError):
+        return math.inf
 
 
 def iteration_of(checkpoint: Path) -> int:

@@ -26,7 +26,7 @@ from invrec_rllib.rllib.algorithm import AGENTS, build_config
 from invrec_rllib.rllib.callbacks import ECONOMICS
 from invrec_rllib.rllib.quiet import build_quietly, resources_needed, start_ray, stop_ray
 from invrec_rllib.rllib.register import register
-from invrec_rllib.rllib.seeding import describe_seeding
+from invrec_rllib.rllib.seeding import TRAINING_STREAM, describe_seeding
 from invrec_rllib.rllib.trained import TrainedPolicy, load_trained, save_agents_file
 from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
 from invrec_rllib.runlog import RunLog
@@ -117,10 +117,17 @@ def train(
             num_env_runners=settings.env_runners,
             num_envs_per_env_runner=settings.envs_per_runner,
         ),
-        attempts=1,
+        attempts=[_attempt(stream=TRAINING_STREAM, iteration=0)],
         **describe_machine(),
     )
-    return _Loop(run, settings, scenario, watcher or Watcher()).play(num_cpus)
+    loop = _Loop(run, settings, scenario, watcher or Watcher())
+    try:
+        return loop.play(num_cpus)
+    except BaseException:
+        # What failed before its first iteration leaves nothing that could be resumed, and the folder free.
+        if not run.progress():
+            run.remove()
+        raise
 
 
 def resume(
@@ -146,9 +153,18 @@ def resume(
     if iterations is not None:
         settings = TrainSettings.model_validate({**settings.model_dump(), "iterations": iterations})
         run.write_settings(settings)
-    run.update_manifest(attempts=run.manifest().get("attempts", 1) + 1, **describe_machine())
-    loop = _Loop(run, settings, run.scenario(), watcher or Watcher())
-    return loop.play(num_cpus, checkpoint=run.latest_checkpoint() if run.has_checkpoint() else None)
+    checkpoint = run.latest_checkpoint() if run.has_checkpoint() else None
+    iteration = iteration_of(checkpoint) if checkpoint else 0
+    before = run.manifest().get("attempts", [])
+    stream = _FIRST_RESUMED_STREAM + len(before) - 1
+    run.update_manifest(attempts=[*before, _attempt(stream=stream, iteration=iteration)])
+    run.forget_after(iteration)
+    return _Loop(run, settings, run.scenario(), watcher or Watcher()).play(num_cpus, checkpoint=checkpoint)
+
+
+def _attempt(*, stream: int, iteration: int) -> dict[str, Any]:
+    """What the manifest keeps of each start of a run: a resumed one may differ in code and machine."""
+    return {"started": now(), "from_iteration": iteration, "seed_stream": stream, **describe_machine()}
 
 
 class _Loop:
@@ -162,15 +178,13 @@ class _Loop:
 
     def play(self, num_cpus: int | None, *, checkpoint: Path | None = None) -> RunResult:
         config = build_config(self.settings, scenario=self.scenario)
-        attempts = self.run.manifest()["attempts"]
-        if attempts > 1:
-            config.env_config["seed_stream"] = _FIRST_RESUMED_STREAM + attempts - 2
+        config.env_config["seed_stream"] = self.run.manifest()["attempts"][-1]["seed_stream"]
         self.run.update_manifest(status="running")
         torch.set_num_threads(self.settings.threads)
         try:
             result = self._train(config, num_cpus, checkpoint)
             if not result.stopped:
-                result.comparison = self._compare(load_trained(result.checkpoint))
+                result.comparison = self._compare(result.checkpoint)
         except BaseException:
             self.run.update_manifest(status="failed")
             raise
@@ -197,14 +211,11 @@ class _Loop:
 
     def _restore(self, algorithm: Algorithm, checkpoint: Path | None) -> int:
         if checkpoint is None:
-            self.run.forget_after(0)
             return 0
         algorithm.restore_from_path(checkpoint)
-        done = iteration_of(checkpoint)
-        self.run.forget_after(done)
         rows = self.run.progress()
         self.seconds_before = float(rows[-1]["seconds"]) if rows else 0.0
-        return done
+        return iteration_of(checkpoint)
 
     def _iterate(self, algorithm: Algorithm, done: int) -> tuple[int, bool]:
         settings = self.settings
@@ -264,9 +275,9 @@ class _Loop:
 
         return self.run.save_checkpoint(iteration, write)
 
-    def _compare(self, pair: TrainedPolicy) -> Comparison:
+    def _compare(self, checkpoint: Path) -> Comparison:
         """The trained pair against simple policies, on episodes that training never met."""
-        settings, started = self.settings, time.perf_counter()
+        settings, started, pair = self.settings, time.perf_counter(), load_trained(checkpoint)
         results: dict[str, Rollout] = {}
         for policy in (pair, *BASELINES, *_OTHERS):
             name = policy if isinstance(policy, str) else policy.name
@@ -286,6 +297,7 @@ class _Loop:
             baselines=BASELINES,
             information=settings.information,
             seconds=time.perf_counter() - started,
+            provenance={"checkpoint": checkpoint.name},
         )
         write_text_atomically(self.run.comparison_file, comparison.to_json())
         save_trajectories(

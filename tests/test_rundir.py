@@ -81,3 +81,21 @@ def test_logs_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
     assert len(run.results_file.read_text().splitlines()) == 2
     run.forget_after(0)
     assert run.progress() == []
+
+
+def test_what_a_killed_write_left_does_not_stop_a_resume(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    for iteration in (1, 2):
+        run.append_progress({"iteration": iteration, "profit_mean": 1.5})
+        run.append_result({"training_iteration": iteration})
+    with run.progress_file.open("a") as file:
+        file.write("3")
+    with run.results_file.open("a") as file:
+        file.write('{"training_it')
+    (run.checkpoints / ".part-1").mkdir()
+    run.comparison_file.write_text("of the agents before")
+    run.forget_after(5)
+    assert [row["iteration"] for row in run.progress()] == ["1", "2"]
+    assert len(run.results_file.read_text().splitlines()) == 2
+    assert list(run.checkpoints.iterdir()) == []
+    assert not run.comparison_file.exists()

@@ -67,7 +67,8 @@ def test_a_run_stops_when_asked_and_resumes_where_it_was(tmp_path: Path) -> None
         last_rates(run), [3e-3 * (1 - 0.9 * done / 1920) for done in (480, 960, 1440, 1920)], rtol=1e-5
     )
     manifest = run.manifest()
-    assert (manifest["status"], manifest["attempts"], manifest["iterations"]) == ("finished", 2, 4)
+    assert (manifest["status"], manifest["iterations"]) == ("finished", 4)
+    assert [(one["from_iteration"], one["seed_stream"]) for one in manifest["attempts"]] == [(0, 0), (2, 2)]
     assert manifest["seeding"]["run_seed"] == 0
     assert list(run.tensorboard.iterdir())
 
@@ -88,6 +89,12 @@ def test_a_second_run_does_not_touch_the_first(tmp_path: Path) -> None:
         run_quickly(tmp_path / "run", iterations=1)
     with pytest.raises(InputError, match="not a run"):
         resume(tmp_path / "run")
+
+
+def test_a_start_that_fails_leaves_the_folder_free(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 CPUs"):
+        run_quickly(tmp_path / "run", env_runners=2)
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_earns_more_than_the_textbook_it_starts_from(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def common_information(pairs: Mapping[str, TrainedPolicy]) -> str:
     modes = {pair.information for pair in pairs.values()}
     if len(modes) > 1:
         raise InputError(
-            f"the runs were trained with {' and '.join(sorted(modes))} information: use --information"
+            f"the runs were trained with {' and '.join(sorted(modes))} information: compare only runs that saw the same"
         )
     return modes.pop() if modes else "observed"
 

@@ -103,6 +103,7 @@ def rollout(
         )
     params = scenario if isinstance(scenario, Params) else compile_scenario(load_scenario(scenario))
     agent = make_policy(policy) if isinstance(policy, str) else policy
+    _check_information(agent, information)
     size = max(block_episodes or _block_size(params), int(record))
     blocks = []
     for start in range(0, episodes, size):
@@ -125,6 +126,16 @@ def rollout(
             )
         )
     return _join(blocks)
+
+
+def _check_information(policy: Policy, information: Information) -> None:
+    """A trained pair sees what it saw in training: shown beside others it must be the same."""
+    seen = getattr(policy, "information", information)
+    if seen != information:
+        raise InputError(
+            f"{policy.name} was trained with {seen} information and cannot be evaluated with {information}: "
+            f"compare it with others under {seen} information"
+        )
 
 
 def _block_size(params: Params) -> int:
