@@ -20,6 +20,8 @@ REPLAY_CAVEATS = (
     "Demand is that of the household panel, not scaled up: small counts, so the noise weighs more than in a store.",
     "The price and promotion plan of the coming weeks is known to the plan-aware replenisher, paid prices stand "
     "for planned ones, and visits are taken at the mean of the fitted weeks.",
+    "Other replenishers, silo and trained pairs, are told the coming prices and know their fitted effect, but not "
+    "the promotions; their forecasts follow sales.",
     "Costs, lead times and initial stock are the scenario's assumptions, not the chain's.",
     "Few weeks are held out; intervals come from resampling blocks of weeks, over all products at once.",
 )
@@ -146,7 +148,7 @@ def replay_backtest(
 
     Args:
         calibration: with weeks held out.
-        policies: more replenishers, such as a trained one or `make_policy("silo")`.
+        policies: more replenishers, such as `make_policy("silo")` or a pair trained on `replenishment_world`.
         information: what these are shown.
         block_weeks: length of the blocks resampled for the intervals, weeks.
         seed: of the resampling.
