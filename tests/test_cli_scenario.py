@@ -38,6 +38,7 @@ def test_show_prints_json_of_the_whole_scenario() -> None:
 def test_show_with_another_lift_changes_the_lift() -> None:
     shown = json.loads(run("scenario", "show", "paper", "--lift", "0", "--json").stdout)
     assert shown["segments"]["lift"] == [0.0] * 5
+    assert shown["name"] == "paper-lift-0"
 
 
 def test_show_in_short_keeps_symbols_in_brackets() -> None:

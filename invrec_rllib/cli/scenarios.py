@@ -88,13 +88,15 @@ def show(
 
 
 def load_with_lift(scenario: str | Scenario, lift: str | None) -> Scenario:
-    """A scenario, with the lift of a `--lift` option if there is one.
+    """A scenario, with the lift of a `--lift` option if there is one, which its name then tells.
 
     Raises:
         InputError, ScenarioError: no such scenario, or no such lift in it.
     """
     world = load_scenario(scenario)
-    return world if lift is None else with_lift(world, parse_lift(lift))
+    if lift is None:
+        return world
+    return with_lift(world, parse_lift(lift)).model_copy(update={"name": f"{world.name}-lift-{lift}"})
 
 
 def _print_facts(world: Scenario) -> None:

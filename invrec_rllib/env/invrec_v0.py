@@ -153,8 +153,7 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         recommender_agents: "one", or one agent per "category", "product" or "segment".
         max_cycles: an earlier horizon, periods; None: the scenario's.
         render_mode: "ansi" (a table), "human" (the table printed at every step), "rgb_array" (a picture;
-            needs
-            the extra [report]) or None.
+            needs the extra [report]) or None.
 
     Raises:
         InputError, ScenarioError, MissingExtraError: an argument is not valid, or matplotlib is missing.

@@ -8,12 +8,8 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.scenario.files import build_scenario
 from invrec_rllib.scenario.schema import Scenario
 
-# What tells a scenario with another lift apart in tables and folders.
-_SUFFIX = "-lift-"
-
-
 def with_lift(scenario: Scenario, lift: str | float) -> Scenario:
-    """The scenario with another lift [beta]; all but its name and segments stays as it is.
+    """The scenario with another lift [beta]; all but the segments' parameters stays as it is.
 
     A calibrated scenario keeps its fit to the sales: the more of them exposure explains, the less attractive
     the products are by themselves. Its named lifts bring the affinities and elasticities fitted together with
@@ -48,7 +44,6 @@ def with_lift(scenario: Scenario, lift: str | float) -> Scenario:
             ]
             segments["price_elasticity"] = careful["price_elasticity"]
     data = scenario.model_dump(mode="json", exclude_defaults=True)
-    data["name"] = f"{scenario.name.partition(_SUFFIX)[0]}{_SUFFIX}{lift}"
     data["segments"] = {key: value for key, value in segments.items() if value is not None}
     if variants:
         data["provenance"] = {**data["provenance"], "lift": {**fitted, "used": lift}}

@@ -78,6 +78,7 @@ def compose_scenario(
             "overflow_cost": round(assumptions.overflow_share * mean_price, 3),
         }
     data["provenance"] = provenance | {
+        "caveats": _caveats(draft),
         "fit": _fit_report(fits, panel, scale),
         "lift": {
             "used": "careful",
@@ -229,6 +230,21 @@ def _fit_report(fits: Fits, panel: Panel, scale: float) -> dict[str, Any]:
         "tastes_standard_error": errors,
         "reversion_fitted": fits.reversion_fitted,
     }
+
+
+def _caveats(scenario: Scenario) -> list[str]:
+    """What a reader of results in a calibrated world must know, a sentence each."""
+    caveats = [
+        "No exposure chosen by an agent was ever observed: what the agents do goes beyond the data.",
+        "Store displays and mailers stand for recommendations, whose own effect was not measured.",
+        "The high lift is inflated by the timing of promotions, which coincide with weeks of high sales.",
+        "Costs, lead times, storage capacity and slots are assumptions: sales do not tell them.",
+    ]
+    if scenario.demand.noise_cv == 0 and scenario.tastes.noise > 0:
+        caveats.append(
+            "Demand varies more than Poisson through the noise of tastes alone: the fitted noise_cv is 0."
+        )
+    return caveats
 
 
 def _assumed(assumptions: Assumptions, fits: Fits) -> dict[str, Any]:
