@@ -93,7 +93,7 @@ def _department(params: Params, department: Department, split: RecommenderAgents
     elif split == "product":
         parts = [(label, products[i : i + 1], segments) for i, label in enumerate(scenario.products.labels)]
     else:
-        categories = np.asarray(scenario.products.categories or ["all"] * params.num_products)
+        categories = np.asarray(scenario.products.category_labels)
         names = dict.fromkeys(categories.tolist())
         parts = [(name, np.flatnonzero(categories == name), segments) for name in names]
     return [

@@ -121,4 +121,5 @@ def empty_slates(view: View) -> FloatArray:
 
 
 def _for_everyone(view: View, slate: FloatArray) -> FloatArray:
-    return np.broadcast_to(slate, view.scores.shape).copy()
+    exposure: FloatArray = np.broadcast_to(slate, view.scores.shape).copy()
+    return exposure

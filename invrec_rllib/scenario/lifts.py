@@ -8,6 +8,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.scenario.files import build_scenario
 from invrec_rllib.scenario.schema import Scenario
 
+
 def with_lift(scenario: Scenario, lift: str | float) -> Scenario:
     """The scenario with another lift [beta]; all but the segments' parameters stays as it is.
 

@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Units = Annotated[int, Field(ge=0)]
+# Beyond these amounts of money and units sums would lose units to rounding, or overflow.
+MOST_MONEY = 1e9
+MOST_UNITS = 10**12
+Positive = Annotated[float, Field(gt=0, le=MOST_MONEY)]
+NonNegative = Annotated[float, Field(ge=0, le=MOST_MONEY)]
+Units = Annotated[int, Field(ge=0, le=MOST_UNITS)]
 Label = Annotated[str, Field(min_length=1)]
 
 
@@ -212,6 +215,14 @@ class Demand(_Section):
     price_notice_periods: Annotated[int, Field(ge=0, le=12)] = Field(
         default=1, description="How many periods ahead the agents are told of prices, 0 to 12."
     )
+
+    @field_validator("noise_cv")
+    @classmethod
+    def _not_too_small(cls, value: float) -> float:
+        # The gamma distribution's shape is 1 / cv^2, which must stay a number.
+        if 0 < value < 1e-3:
+            raise ValueError("must be 0 (no noise) or at least 0.001")
+        return value
 
 
 class Tastes(_Section):

@@ -111,11 +111,6 @@ class Params:
         return entry
 
     @cached_property
-    def delivers_at_once(self) -> bool:
-        """Whether some product has lead time 0."""
-        return bool((self.lead_time == 0).any())
-
-    @cached_property
     def cost_per_unit(self) -> FloatArray:
         """Cost of a unit ordered, held and not served, money, (3, N)."""
         return np.array((self.unit_cost, self.holding_cost, self.stockout_penalty))

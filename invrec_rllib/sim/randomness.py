@@ -191,7 +191,8 @@ class _ChunkedStream:
         by_episode = np.empty((len(self._generators), self._chunk, *self._shape))
         for generator, out in zip(self._generators, by_episode, strict=True):
             self._draw(generator, out)
-        return by_episode.swapaxes(0, 1)
+        drawn: FloatArray = by_episode.swapaxes(0, 1)
+        return drawn
 
 
 class _TasteStream(_ChunkedStream):
