@@ -25,7 +25,7 @@ def compare(
     seed: int,
     episodes: int,
     baselines: Sequence[str] = ("silo",),
-    information: Information = "full",
+    information: Information = "observed",
     confidence: float = 0.95,
     provenance: Mapping[str, str] | None = None,
     progress: Callable[[str, float], None] | None = None,

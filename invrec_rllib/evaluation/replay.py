@@ -179,7 +179,7 @@ def replay(
     log: SalesLog,
     policy: Policy,
     *,
-    information: Information = "full",
+    information: Information = "observed",
     seed: int = 0,
     weeks: int | None = None,
 ) -> Replay:

@@ -72,7 +72,7 @@ def rollout(
     *,
     seed: int,
     episodes: int,
-    information: Information = "full",
+    information: Information = "observed",
     record: int = 0,
     first_episode: int = 0,
     block_episodes: int | None = None,
