@@ -164,7 +164,6 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_a_pair_trained_on_the_training_world_is_replayed(tables: list[str], tmp_path: Path) -> None:
     world, folder = tmp_path / "world.yaml", tmp_path / "mine"
     assert run(*tables, "--training-world", str(world)).exit_code == 0
