@@ -113,6 +113,13 @@ def test_the_picture_is_an_image_of_fixed_size(scenario, periods):
     assert image.dtype == np.uint8
 
 
+@pytest.mark.parametrize("scenario", ["tiny", "grocery", "large"])
+def test_nothing_is_cut_off_at_the_edges_of_the_picture(scenario):
+    image = played(2, scenario, mode="rgb_array")[0].render()
+    for edge in (image[0], image[-1], image[:, 0], image[:, -1]):
+        assert (edge == 255).all()
+
+
 def test_the_picture_changes_from_period_to_period_and_fills_from_the_left():
     environment, _ = played(5, "tiny", mode="rgb_array")
     before = environment.render()

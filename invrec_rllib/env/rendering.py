@@ -119,21 +119,18 @@ def draw_picture(params: Params, history: History) -> NDArray[np.uint8]:
     organic = np.maximum(params.organic_demand, 1e-9)[shown]
     margin = np.maximum(params.price[0] - params.unit_cost, 1e-9)[shown] * organic
     panels = (
-        ("stock", f"Stock, {scenario.period_name}s of organic demand",
+        ("stock", f"Stock, {scenario.period_name}s of organic demand (red dots: demand lost)",
          history.stocks(shown) / organic, (0, 4), "viridis"),
         ("orders", f"Orders, {scenario.period_name}s of organic demand",
          history.orders(shown) / organic, (0, 2.5), "viridis"),
         ("exposure", "Exposure, mean over visitors", history.exposures(shown), (0, 1), "magma"),
-        ("margin", "Margin less holding and stockout cost / organic margin",
+        ("margin", "Margin less holding and stockouts / organic",
          history.margins(params, shown) / margin, (-2, 2), "RdBu"),
     )  # fmt: skip
     for name, title, values, limits, colours in panels:
         _heat(upper, axes[name], params, title, values=values, limits=limits, colours=colours, shown=shown)
     period, product = np.nonzero(history.losses(shown))
-    axes["stock"].scatter(period, product, s=7, c="#ff3b30", linewidths=0, label="demand lost")
-    axes["stock"].legend(
-        loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, borderaxespad=0, handletextpad=0
-    )
+    axes["stock"].scatter(period, product, s=7, c="#ff3b30", linewidths=0)
     _profit(lower.subplots(), params, history)
     canvas.draw()
     pixels: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()
