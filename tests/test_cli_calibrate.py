@@ -105,7 +105,7 @@ def test_an_existing_file_is_refused_before_any_table_is_read(tmp_path: Path) ->
         (["--source", "completejourney", "--sales", "sales.csv"], "drop --sales"),
         (["--sales", "a.csv", "--promotions", "b.csv"], "there is no file"),
         (["--lift", "enormous", "--sales", "a.csv", "--promotions", "b.csv"], "--lift"),
-        (["--assume", "mean_demand=-1"], "mean_demand"),
+        (["--assume", "mean_demand=-1"], "--assume is not valid:\n  mean_demand must be above 0, got -1"),
         (["--assume", "mean_demand=many"], "mean_demand"),
         (["--assume", "lead_time=[1]"], "did you mean lead_times"),
         (["--first-week", "9", "--last-fit-week", "3"], "weeks must rise"),

@@ -52,6 +52,18 @@ def test_every_command_has_examples_with_options_that_exist(path: list[str], com
         assert {word for word in words if word.startswith("--")} <= options, line
 
 
+@pytest.mark.parametrize("path", [["scenario"], ["bench"]], ids=" ".join)
+def test_every_group_shows_examples_of_its_commands(path: list[str]) -> None:
+    group = next(command for found, command in commands() if found == path)
+    heading, *lines = [line.strip() for line in group.epilog.split("\n\n")]
+    assert heading == "Examples:"
+    assert len(lines) > 1
+    for line in lines:
+        name, *words = shlex.split(line.removeprefix(f"invrec {path[0]} "))
+        options = {option for parameter in group.commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
 def modules_after(code: str) -> set[str]:
     finished = subprocess.run(
         [

@@ -92,6 +92,16 @@ def test_validate_names_each_faulty_field_and_exits_with_2(tmp_path: Path) -> No
     assert len(found["faults"]) == 2
 
 
+def test_validate_tells_a_fault_of_the_syntax_whole(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: [mine\nperiods: 3\n", "utf-8")
+    result = run("scenario", "validate", str(file), "--json")
+    assert result.exit_code == 2
+    (fault,) = json.loads(result.stdout)["faults"]
+    assert fault.startswith(f"{file} is not valid YAML: while parsing a flow sequence")
+    assert "line 2" in fault
+
+
 def test_schema_is_a_json_schema_of_scenarios(tmp_path: Path) -> None:
     assert "periods" in json.loads(run("scenario", "schema").stdout)["properties"]
     file = tmp_path / "schema.json"

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from invrec_rllib.cli import backtesting, bench, calibration, evaluating, reporting, scenarios, training
-from invrec_rllib.cli.console import print_error
+from invrec_rllib.cli.console import examples, print_error
 from invrec_rllib.errors import InvrecError
 
 INPUT_ERROR = 2
@@ -71,7 +71,13 @@ def _root(
 
 
 scenario_app = typer.Typer(
-    help="Worlds: list, show, validate, generate, calibrate from sales data.", no_args_is_help=True
+    help="Worlds: list, show, validate, generate, calibrate from sales data.",
+    epilog=examples(
+        "invrec scenario list",
+        "invrec scenario show grocery",
+        "invrec scenario generate --seed 7 --products 20 --out worlds/seven.yaml",
+    ),
+    no_args_is_help=True,
 )
 scenarios.add_commands(scenario_app)
 calibration.add_command(scenario_app)
@@ -80,7 +86,11 @@ training.add_command(app)
 evaluating.add_command(app)
 backtesting.add_command(app)
 reporting.add_command(app)
-bench_app = typer.Typer(help="How fast it runs on this machine.", no_args_is_help=True)
+bench_app = typer.Typer(
+    help="How fast it runs on this machine.",
+    epilog=examples("invrec bench simulator --scenario paper", "invrec bench sampling --envs 32"),
+    no_args_is_help=True,
+)
 bench.add_commands(bench_app)
 app.add_typer(bench_app, name="bench")
 

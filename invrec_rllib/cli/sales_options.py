@@ -174,7 +174,10 @@ def _assumptions(texts: list[str]) -> Assumptions:
         return TypeAdapter(Assumptions).validate_python(values)
     except ValidationError as error:
         lines = [
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
+            # The assumptions' own checks name field and value themselves.
+            fault["msg"].removeprefix("Value error, assumptions.")
+            if fault["type"] == "value_error"
+            else f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
             for fault in error.errors()
         ]
         raise InputError("--assume is not valid:\n  " + "\n  ".join(lines)) from error

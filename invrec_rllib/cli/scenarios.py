@@ -135,8 +135,11 @@ def validate(
     except ScenarioError as error:
         if not as_json:
             raise
-        faults = [line.strip() for line in str(error).splitlines()]
-        print_json({"valid": False, "file": file, "faults": faults[1:] or faults})
+        header, *faults = [line.strip() for line in str(error).splitlines()]
+        if not header.endswith("is not a valid scenario:"):
+            # One fault over several lines, such as YAML's own.
+            faults = [" ".join([header, *faults])]
+        print_json({"valid": False, "file": file, "faults": faults})
         print_error(str(error))
         raise typer.Exit(INVALID) from error
     if as_json:

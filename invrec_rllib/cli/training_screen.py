@@ -93,8 +93,8 @@ class TrainingScreen:
         self._silo = self._silo_profit() if self._evaluates else float("nan")
         profit = "mean on validation episodes" if self._evaluates else "mean of training episodes"
         self._say(
-            f"profit: {self._currency} per episode, {profit}; demand filled, units lost and holding cost: training "
-            "episodes, with exploration"
+            f"profit: {self._currency} per episode, {profit}; fill (share of demand served), lost (units) and "
+            "holding (cost): training episodes, with exploration"
         )
         self._say("".join(f"{name:>{width}}" for name, width in _COLUMNS))
         if self._console.is_terminal:
