@@ -168,9 +168,7 @@ def calibrate(
         },
         holdout=holdout,
     )
-    # The scenario is composed at the careful lift, and keeps the name that was asked for.
-    chosen = scenario if lift == "careful" else with_lift(scenario, lift)
-    return Calibration(chosen, data.fitted, held_out, fits, holdout)
+    return Calibration(with_lift(scenario, lift), data.fitted, held_out, fits, holdout)
 
 
 def fit_panel(panel: Panel, *, assumed_reversion: float = 0.1, seed: int = 0) -> Fits:
