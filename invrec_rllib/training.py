@@ -105,24 +105,26 @@ def train(
         InputError, ScenarioError: the settings, the scenario or the folder are not valid; before Ray starts.
     """
     scenario = scenario or load_scenario(settings.scenario)
-    build_config(settings, scenario=scenario)
+    config = build_config(settings, scenario=scenario)
     run = RunDir.create(out, settings, scenario=scenario)
+    machine = describe_machine()
+    attempt = _attempt(machine, stream=TRAINING_STREAM, iteration=0)
     run.update_manifest(
         scenario=scenario.name,
         seed=settings.seed,
         algo=settings.algo,
-        started=now(),
+        started=attempt["started"],
         seeding=describe_seeding(
             settings.seed,
             num_env_runners=settings.env_runners,
             num_envs_per_env_runner=settings.envs_per_runner,
         ),
-        attempts=[_attempt(stream=TRAINING_STREAM, iteration=0)],
-        **describe_machine(),
+        attempts=[attempt],
+        **machine,
     )
     loop = _Loop(run, settings, scenario, watcher or Watcher())
     try:
-        return loop.play(num_cpus)
+        return loop.play(config, num_cpus=num_cpus, stream=TRAINING_STREAM)
     except BaseException:
         # What failed before its first iteration leaves nothing that could be resumed, and the folder free.
         if not run.progress():
@@ -157,14 +159,18 @@ def resume(
     iteration = iteration_of(checkpoint) if checkpoint else 0
     before = run.manifest().get("attempts", [])
     stream = _FIRST_RESUMED_STREAM + len(before) - 1
-    run.update_manifest(attempts=[*before, _attempt(stream=stream, iteration=iteration)])
+    attempt = _attempt(describe_machine(), stream=stream, iteration=iteration)
+    run.update_manifest(attempts=[*before, attempt])
     run.forget_after(iteration)
-    return _Loop(run, settings, run.scenario(), watcher or Watcher()).play(num_cpus, checkpoint=checkpoint)
+    scenario = run.scenario()
+    config = build_config(settings, scenario=scenario)
+    loop = _Loop(run, settings, scenario, watcher or Watcher())
+    return loop.play(config, num_cpus=num_cpus, stream=stream, checkpoint=checkpoint)
 
 
-def _attempt(*, stream: int, iteration: int) -> dict[str, Any]:
+def _attempt(machine: dict[str, Any], *, stream: int, iteration: int) -> dict[str, Any]:
     """What the manifest keeps of each start of a run: a resumed one may differ in code and machine."""
-    return {"started": now(), "from_iteration": iteration, "seed_stream": stream, **describe_machine()}
+    return {"started": now(), "from_iteration": iteration, "seed_stream": stream, **machine}
 
 
 class _Loop:
@@ -176,9 +182,10 @@ class _Loop:
         self.seconds_before = 0.0
         self.started = time.monotonic()
 
-    def play(self, num_cpus: int | None, *, checkpoint: Path | None = None) -> RunResult:
-        config = build_config(self.settings, scenario=self.scenario)
-        config.env_config["seed_stream"] = self.run.manifest()["attempts"][-1]["seed_stream"]
+    def play(
+        self, config: PPOConfig, *, num_cpus: int | None, stream: int, checkpoint: Path | None = None
+    ) -> RunResult:
+        config.env_config["seed_stream"] = stream
         self.run.update_manifest(status="running")
         torch.set_num_threads(self.settings.threads)
         try:

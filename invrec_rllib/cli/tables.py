@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from rich import box
 from rich.table import Table
 
 from invrec_rllib.cli.console import results
-from invrec_rllib.evaluation.comparison import Comparison, Row, format_interval
+from invrec_rllib.evaluation.comparison import Comparison, format_interval, format_percent
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -25,8 +23,8 @@ def comparison_table(comparison: Comparison) -> Table:
     for row in comparison.rows:
         table.add_row(
             row.policy,
-            format_interval(row.profit).replace(" [", "\n\\["),
-            *(_over(row, baseline) for baseline in comparison.baselines),
+            _in_two_lines(format_interval(row.profit)),
+            *(_in_two_lines(format_percent(row, baseline, missing="")) for baseline in comparison.baselines),
             f"{100 * row.metrics['fill_rate'].mean:.1f} %",
             f"{row.metrics['lost_units'].mean:,.0f}",
             f"{row.economics['holding_cost']:,.0f}",
@@ -46,11 +44,6 @@ def print_comparison(comparison: Comparison) -> None:
     )
 
 
-def _over(row: Row, baseline: str) -> str:
-    if baseline not in row.differences:
-        return ""
-    percent = row.differences[baseline]["profit"].percent
-    if math.isnan(percent.mean):
-        return ""
-    mean = f"{percent.mean:+.1f} %"
-    return mean if math.isnan(percent.low) else f"{mean}\n\\[{percent.low:+.1f}, {percent.high:+.1f}]"
+def _in_two_lines(estimate: str) -> str:
+    """The interval below the mean, its bracket escaped from markup."""
+    return estimate.replace(" [", "\n\\[")

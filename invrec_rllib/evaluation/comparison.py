@@ -137,7 +137,7 @@ class Comparison:
         ]
         for row in self.rows:
             cells = [row.policy, format_interval(row.profit)]
-            cells += [_format_percent(row, baseline) for baseline in self.baselines]
+            cells += [format_percent(row, baseline) for baseline in self.baselines]
             cells += [
                 _number(row.metrics["sales_units"].mean),
                 f"{100 * row.metrics['fill_rate'].mean:.1f} %",
@@ -157,12 +157,13 @@ def format_interval(estimate: Estimate) -> str:
     return f"{estimate.mean:,.{digits}f} [{low}, {high}]"
 
 
-def _format_percent(row: Row, baseline: str) -> str:
+def format_percent(row: Row, baseline: str, *, missing: str = "-") -> str:
+    """Profit over a baseline as text: ``+1.2 % [+1.0, +1.4]``, or `missing` where there is no such difference."""
     if baseline not in row.differences:
-        return "-"
+        return missing
     percent = row.differences[baseline]["profit"].percent
     if math.isnan(percent.mean):
-        return "-"
+        return missing
     if math.isnan(percent.low):
         return f"{percent.mean:+.1f} %"
     return f"{percent.mean:+.1f} % [{percent.low:+.1f}, {percent.high:+.1f}]"
