@@ -1,0 +1,90 @@
+"""The protocol of environments that play many episodes side by side, for runners that sample in whole arrays.
+
+Bring your own: write a class with the members of `BatchedEnv`; it needs neither RLlib nor torch. Three rules make
+one:
+
+- All agents act in every step, and an environment's agents end together.
+- An environment whose episode ends starts its next one in the same call of `step`: the look that is returned
+  shows the next episode, and `Moved.final` the last look of the one that ended, from which a learner
+  bootstraps where it was truncated.
+- Returned arrays are the receiver's: they are not written to by later steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from gymnasium.spaces import Box, Space
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Look(NamedTuple):
+    """What B environments show at one instant.
+
+    Attributes:
+        observations: by agent, (B, *shape of an observation).
+        state: the global state for central critics, (B, S); None if it was not asked for.
+        decides: by agent whether its action counts now, (B,); None: all, always.
+    """
+
+    observations: dict[str, Array]
+    state: NDArray[np.float32] | None
+    decides: dict[str, NDArray[np.bool_]] | None
+
+
+class Moved(NamedTuple):
+    """What a step of B environments gave.
+
+    Attributes:
+        look: after automatic resets: environments whose episode ended show their next episode's first look.
+        rewards: by agent, (B,).
+        terminated: (B,); only a terminated episode has no value beyond its end.
+        truncated: (B,); never true together with `terminated`.
+        final: last look of the episodes that ended, rows in the order of
+            ``np.flatnonzero(terminated | truncated)``; None if none ended.
+        items: figures of this step, (B,) each, such as those of `env.accounts`; {} if there are none.
+    """
+
+    look: Look
+    rewards: dict[str, NDArray[np.float32]]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    final: Look | None
+    items: dict[str, NDArray[np.float64]]
+
+
+class BatchedEnv(Protocol):
+    """B environments that step together.
+
+    Attributes:
+        agents: names, sorted as strings.
+        num_envs: B.
+        observation_spaces, action_spaces: of one environment, by agent.
+        state_space: of one environment's global state, (S,); None if there is none.
+    """
+
+    agents: tuple[str, ...]
+    num_envs: int
+    observation_spaces: dict[str, Space[Any]]
+    action_spaces: dict[str, Space[Any]]
+    state_space: Box | None
+
+    def reset(self) -> Look:
+        """Start a fresh episode in every environment."""
+        ...
+
+    def step(self, actions: dict[str, Array]) -> Moved:
+        """Play one step.
+
+        Args:
+            actions: by agent as its action space has them (already clipped or unsquashed), (B, *shape of an
+                action).
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the environments hold; can be called again."""
+        ...
