@@ -26,6 +26,7 @@ def targets(number: int, mean: float = 300.0, std: float = 40.0) -> Tensor:
 
 def test_popart_leaves_every_prediction_where_it_was() -> None:
     head = output("popart")
+    head.update(targets(400, mean=100.0))
     for round_ in range(3):
         before = head(features(50))
         head.update(targets(400, mean=300.0 * (round_ + 1)))
@@ -35,9 +36,17 @@ def test_popart_leaves_every_prediction_where_it_was() -> None:
 
 def test_running_statistics_move_predictions() -> None:
     head = output("running")
-    before = head(features(50))
     head.update(targets(400))
+    before = head(features(50))
+    head.update(targets(400, mean=1300.0))
     assert (head(features(50)) - before)[:, 0].abs().min() > 50
+
+
+@pytest.mark.parametrize("normalisation", ["running", "popart"])
+def test_the_first_targets_set_the_level_of_an_untrained_critic(normalisation: Normalisation) -> None:
+    head = output(normalisation)
+    head.update(targets(400))
+    assert (head(features(50))[:, 0] - 300.0).abs().max() < 4 * 40.0
 
 
 @pytest.mark.parametrize("normalisation", ["running", "popart"])
@@ -122,6 +131,7 @@ def test_no_normalisation_keeps_the_given_scale() -> None:
 
 def test_equal_targets_do_not_divide_by_zero() -> None:
     head = output("popart", num_values=1)
+    head.update(torch.full((30,), 1000.0))
     before = head(features(20))
     head.update(torch.full((30,), 1000.0))
     assert head.std[0] == pytest.approx(1.0)

@@ -22,7 +22,8 @@ class ValueOutput(nn.Module):
 
     - "none": nothing.
     - "running": they follow the mean and the standard deviation of the targets; values move with them.
-    - "popart": they follow the targets, and w and b are rescaled so that no value moves.
+    - "popart": they follow the targets, and w and b are rescaled so that no value moves. The first update
+      moves them: what an untrained critic says is not worth keeping, and would have to be unlearned.
 
     Losses are best taken of `normalise(values)` and `normalise(targets)`: of the order of 1 whatever the
     rewards' unit, with agents of unlike rewards weighing alike.
@@ -129,6 +130,6 @@ class ValueOutput(nn.Module):
         self.mean.copy_(old_mean + weight * shift)
         floor = (MIN_STD_OF_MEAN * self.mean.abs()).clamp(min=MIN_STD)
         self.std.copy_(torch.maximum(self.variance.sqrt(), floor))
-        if self.normalisation == "popart":
+        if self.normalisation == "popart" and int(self.num_updates) > 1:
             self.linear.weight.mul_((old_std / self.std)[:, None])
             self.linear.bias.copy_((old_std * self.linear.bias + old_mean - self.mean) / self.std)
