@@ -39,7 +39,7 @@ def test_running_statistics_move_predictions() -> None:
     head.update(targets(400))
     before = head(features(50))
     head.update(targets(400, mean=1300.0))
-    assert (head(features(50)) - before)[:, 0].abs().min() > 50
+    assert (head(features(50)) - before)[:, 0].abs().mean() > 200
 
 
 @pytest.mark.parametrize("normalisation", ["running", "popart"])
