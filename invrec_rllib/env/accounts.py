@@ -1,9 +1,10 @@
-"""The business figures of a period, itemised, as plain numbers for `infos`."""
+"""The business figures of a period, itemised: for `infos`, and for batches of episodes."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from invrec_rllib.sim.params import FloatArray, IntArray
 from invrec_rllib.sim.state import Outcome, State
 
 # Costs are positive numbers; `profit` subtracts them.
@@ -24,7 +25,7 @@ UNITS = ("demand", "sales", "lost", "ordered", "delivered", "on_hand", "on_order
 
 
 def itemise(before: State, outcome: Outcome, after: State, *, episode: int = 0) -> dict[str, float]:
-    """What one episode's firm earned and moved in a period.
+    """What one episode's firm earned and moved in a period, as plain numbers.
 
     Args:
         before: start of the period.
@@ -33,26 +34,47 @@ def itemise(before: State, outcome: Outcome, after: State, *, episode: int = 0) 
         episode: which of the batch.
 
     Returns:
-        The items of `MONEY` in money and of `UNITS` in units over all products: demand drawn, units sold
-        (second choices included), demand lost, units ordered and delivered since, and stock at the start of
-        the next period on hand and on order. `fill_rate` is the share of demand served from stock in its
+        As `itemise_batch`.
+    """
+    items = itemise_batch(before, outcome, after)
+    return {name: float(values[episode]) for name, values in items.items()}
+
+
+def itemise_batch(before: State, outcome: Outcome, after: State) -> dict[str, FloatArray]:
+    """What the firms of a batch of B episodes earned and moved in a period.
+
+    Args:
+        before: start of the period.
+        outcome: what happened in it.
+        after: start of the next.
+
+    Returns:
+        (B,) each: the items of `MONEY` in money and of `UNITS` in units over all products: demand drawn, units
+        sold (second choices included), demand lost, units ordered and delivered since, and stock at the start
+        of the next period on hand and on order. `fill_rate` is the share of demand served from stock in its
         period, 1 without demand; `period` the index t of the period.
     """
     economics = outcome.economics
-    items = {name: float(getattr(economics, name)[episode]) for name in MONEY[:-1]}
-    items["click_value"] = float(outcome.click_value[episode])
-    sales = outcome.sales[episode]
+    items = {name: getattr(economics, name) for name in MONEY[:-1]}
+    items["click_value"] = outcome.click_value
+    demand, sold = _total(outcome.demand), _total(outcome.sales)
+    items["demand"] = demand
+    items["sales"] = sold
+    items["lost"] = _total(outcome.lost)
+    items["ordered"] = _total(outcome.order)
+    items["delivered"] = _total(outcome.delivered)
+    items["on_hand"] = _total(after.on_hand)
+    items["on_order"] = after.on_order.sum(axis=(1, 2), dtype=np.float64)
     # Who waited is served first; the rest of the sales serve the period's own demand.
-    waiting = before.backorders[episode]
-    caught_up = int(np.minimum(outcome.on_hand_end[episode] + sales, waiting).sum()) if waiting.any() else 0
-    demand, sold = int(outcome.demand[episode].sum()), int(sales.sum())
-    items["demand"] = float(demand)
-    items["sales"] = float(sold)
-    items["lost"] = float(outcome.lost[episode].sum())
-    items["ordered"] = float(outcome.order[episode].sum())
-    items["delivered"] = float(outcome.delivered[episode].sum())
-    items["on_hand"] = float(after.on_hand[episode].sum())
-    items["on_order"] = float(after.on_order[episode].sum())
-    items["fill_rate"] = (sold - caught_up) / demand if demand else 1.0
-    items["period"] = float(before.period)
+    waiting = before.backorders
+    if waiting.any():
+        sold = sold - _total(np.minimum(outcome.on_hand_end + outcome.sales, waiting))
+    items["fill_rate"] = np.divide(sold, demand, out=np.ones_like(sold), where=demand > 0)
+    items["period"] = np.full(len(sold), float(before.period))
     return items
+
+
+def _total(units: IntArray) -> FloatArray:
+    """Over products, (B,); counts are far below what 64-bit floats hold exactly."""
+    total: FloatArray = units.sum(axis=1, dtype=np.float64)
+    return total

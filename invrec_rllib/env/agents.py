@@ -119,8 +119,8 @@ def _agent(
 
 
 def join_actions(agents: tuple[Agent, ...], actions: dict[str, FloatArray], size: int) -> FloatArray:
-    """The action of a department, (1, size), from those of its agents, (A,) each."""
-    joined = np.empty((1, size))
+    """The action of a department, (B, size), from those of its agents, (B, A) each."""
+    joined = np.empty((len(actions[agents[0].name]), size))
     for agent in agents:
-        joined[0, agent.action_index] = actions[agent.name]
+        joined[:, agent.action_index] = actions[agent.name]
     return joined

@@ -14,7 +14,7 @@ from invrec_rllib.env.facts import Facts
 from invrec_rllib.env.fields import Field, Kind, Role, demand_unit, field_table
 from invrec_rllib.env.layout import ObservationLayout
 from invrec_rllib.policies.view import Information, View
-from invrec_rllib.sim.params import Params
+from invrec_rllib.sim.params import IntArray, Params
 
 Float32Array = NDArray[np.float32]
 
@@ -67,6 +67,17 @@ class ObservationEncoder:
         names = [field.name for field in self.fields]
         return sum(field.width for field in self.fields[: names.index(name)])
 
+    def index_of_fields(self, fields: tuple[Field, ...]) -> IntArray:
+        """Where an observation made of these of its fields, in this order, stands in the flat one, (D',)."""
+        wanted = {field.name for field in fields}
+        blocks = self.layout.split(np.arange(self.layout.size))
+        parts = []
+        for positions, block in zip(blocks, self._blocks, strict=True):
+            seen = [field.name in wanted for field in block for _ in range(field.width)]
+            parts.append(positions[..., seen].ravel())
+        index: IntArray = np.concatenate(parts)
+        return index
+
     def encode(self, view: View, *, facts: Facts | None = None) -> Float32Array:
         """Observations of a batch, float32, (B, D), within the bounds.
 
@@ -76,11 +87,13 @@ class ObservationEncoder:
         """
         if self.role == "state" and view.scores is not view.state.affinity:
             view, facts = exact_view(view), None
-        if facts is None:
-            facts = Facts(view)
-        out = np.empty((view.state.num_episodes, self.layout.size), dtype=np.float32)
+        return self.encode_facts(facts or Facts(view))
+
+    def encode_facts(self, facts: Facts) -> Float32Array:
+        """As `encode`, by the scores that the facts' view shows, also where the role is the state."""
+        out = np.empty((facts.state.num_episodes, self.layout.size), dtype=np.float32)
         blocks = self.layout.split(out)
-        calendar = self._calendar(view.state.period)
+        calendar = self._calendar(facts.state.period)
         for target, known, writers in zip(blocks, calendar, self._writers, strict=True):
             if known.shape[-1]:
                 target[..., : known.shape[-1]] = known

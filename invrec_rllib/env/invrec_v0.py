@@ -29,12 +29,13 @@ from invrec_rllib.env.rendering import (
 from invrec_rllib.env.rewards import (
     Accounting,
     RewardMode,
+    Rewards,
     check_reward_options,
     check_shortfall,
     compute_rewards,
 )
 from invrec_rllib.env.start import EpisodeCounter, check_information, shorten
-from invrec_rllib.env.world import World
+from invrec_rllib.env.world import Period, World
 from invrec_rllib.errors import InputError
 from invrec_rllib.policies.view import Information
 from invrec_rllib.scenario.files import load_scenario
@@ -213,14 +214,14 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         self.cast = {agent.name: agent for agent in agents}
         self.possible_agents = list(self.cast)
         self.agents: list[str] = []
-        self._world = World(simulator, information=information, mapping=self.mapping, cast=self.cast)
+        self.world = World(simulator, information=information, mapping=self.mapping, cast=self.cast)
         self._episodes = EpisodeCounter()
-        self.observation_spaces = {name: self._world.observation_space(name) for name in self.cast}
+        self.observation_spaces = {name: self.world.observation_space(name) for name in self.cast}
         self.action_spaces = {
             agent.name: gymnasium.spaces.Box(-1.0, 1.0, (agent.action_size,), dtype=np.float32)
             for agent in agents
         }
-        self.state_space = self._world.state_space
+        self.state_space = self.world.state_space
         self.render_mode = render_mode
         self._history: History | None = None
 
@@ -237,11 +238,11 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
     @property
     def state_layout(self) -> ObservationLayout:
         """How `state()` is laid out."""
-        return self._world.state_layout
+        return self.world.state_layout
 
     def observation_layout(self, agent: str) -> ObservationLayout:
         """How an agent's observations are laid out."""
-        return self._world.observation_layout(agent)
+        return self.world.observation_layout(agent)
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Box:
         """The space of an agent's observations, always the same object."""
@@ -263,13 +264,13 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         Raises:
             InputError: a seed or option that is not allowed.
         """
-        start = self._world.begin(self._episodes.next_key(seed, options or {}))
+        start = self.world.begin([self._episodes.next_key(seed, options or {})])
         self.agents = list(self.possible_agents)
         if self.render_mode is not None:
             self._history = History(self.params, start)
         if self.render_mode == "human":
             self.render()
-        return self._world.observations(), {name: {} for name in self.agents}
+        return self._observe(), {name: {} for name in self.agents}
 
     def step(
         self, actions: dict[str, Any]
@@ -288,8 +289,27 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         """
         if not self.agents:
             raise InputError("the episode is over or has not begun: call reset")
-        period = self._world.play(actions)
-        earned = compute_rewards(
+        period = self.world.play(actions)
+        earned = self.earned(period)
+        reward = {"inventory": float(earned.inventory[0]), "recommender": float(earned.recommender[0])}
+        items = itemise(period.before, period.outcome, period.after)
+        if self._history is not None:
+            self._history.add(*period, fill_rate=items["fill_rate"])
+        names, over = self.agents, not self.world.running
+        self.agents = [] if over else list(names)
+        if self.render_mode == "human":
+            self.render()
+        return (
+            self._observe(),
+            {name: reward[self.cast[name].department] for name in names},
+            dict.fromkeys(names, False),
+            dict.fromkeys(names, over),
+            {name: dict(items) for name in names},
+        )
+
+    def earned(self, period: Period) -> Rewards:
+        """What both departments earn in a period of this world, by the environment's reward options."""
+        return compute_rewards(
             self.params,
             period.outcome,
             mode=self._reward_mode,
@@ -297,25 +317,14 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
             accrual_from=period.before if self._accrual else None,
             shortfall=self._shortfall,
         )
-        reward = {"inventory": float(earned.inventory[0]), "recommender": float(earned.recommender[0])}
-        items = itemise(period.before, period.outcome, period.after)
-        if self._history is not None:
-            self._history.add(*period, fill_rate=items["fill_rate"])
-        names, over = self.agents, not self._world.running
-        self.agents = [] if over else list(names)
-        if self.render_mode == "human":
-            self.render()
-        return (
-            self._world.observations(),
-            {name: reward[self.cast[name].department] for name in names},
-            dict.fromkeys(names, False),
-            dict.fromkeys(names, over),
-            {name: dict(items) for name in names},
-        )
 
     def state(self) -> Float32Array:
         """The global state with the true tastes, for a centralized critic; in `state_space`."""
-        return self._world.state()
+        state: Float32Array = self.world.state()[0].copy()
+        return state
+
+    def _observe(self) -> dict[str, Float32Array]:
+        return {name: observed[0] for name, observed in self.world.observations().items()}
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """The episode so far: a table ("ansi"), the table printed ("human"), or a picture ("rgb_array").

@@ -1,7 +1,8 @@
-"""The firm played one episode at a time, as its agents see and decide it; it knows nothing of PettingZoo."""
+"""The firm played for one episode or many side by side, as its agents see and decide it; without PettingZoo."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -29,7 +30,9 @@ class Period(NamedTuple):
 
 
 class World:
-    """One running episode, its observations and its decisions.
+    """B running episodes in step, their observations and their decisions.
+
+    All fields are encoded once; agents and global state take what they see from that.
 
     Args:
         simulator: plays the scenario.
@@ -54,15 +57,14 @@ class World:
             name: ObservationEncoder(simulator.params, name, information) for name in departments
         }
         self._state_encoder = ObservationEncoder(simulator.params, "state", information)
+        self._exact = information == "full"
         self._agents = {
             department: tuple(agent for agent in cast.values() if agent.department == department)
             for department in departments
         }
-        self._seen: dict[str, IntArray | None] = {
-            name: None if agent.whole else agent.observation_index(self._encoders[agent.department].layout)
-            for name, agent in cast.items()
-        }
+        self._seen = {name: self._observation_index(agent) for name, agent in cast.items()}
         self._facts: Facts | None = None
+        self._fields: Float32Array | None = None
 
     @property
     def running(self) -> bool:
@@ -86,19 +88,21 @@ class World:
 
     def observation_space(self, name: str) -> gymnasium.spaces.Box:
         """A new space of an agent's observations."""
-        encoder, seen = self._encoders[self._cast[name].department], self._seen[name]
-        if seen is None:
-            return encoder.space
+        encoder, seen = self._state_encoder, self._seen[name]
         return gymnasium.spaces.Box(encoder.low[seen], encoder.high[seen], dtype=np.float32)
 
-    def begin(self, key: EpisodeKey) -> State:
-        """Start the episode of a key."""
-        state = self._simulator.reset_keys([key])
+    def begin(self, keys: Sequence[EpisodeKey]) -> State:
+        """Start the episodes of B keys."""
+        state = self._simulator.reset_keys(keys)
         self._look()
         return state
 
-    def play(self, actions: dict[str, Any]) -> Period:
+    def play(self, actions: dict[str, Any], *, lead: tuple[int, ...] = ()) -> Period:
         """Play one period with every agent's action.
+
+        Args:
+            actions: by agent, (*lead, A).
+            lead: (B,), or () for one episode without a batch axis.
 
         Raises:
             InputError: an agent lacks an action or is unknown, or an action is not allowed.
@@ -109,30 +113,32 @@ class World:
                 f"actions must hold one of each agent: missing {sorted(missing)}, unknown {sorted(unknown)}"
             )
         facts = self._now
-        order = self._mapping.to_order(facts.view, self._joined("inventory", actions), facts=facts)
-        exposure = self._mapping.to_exposure(facts.view, self._joined("recommender", actions), facts=facts)
+        ordered = self._joined("inventory", actions, lead=lead)
+        exposed = self._joined("recommender", actions, lead=lead)
+        order = self._mapping.to_order(facts.view, ordered, facts=facts)
+        exposure = self._mapping.to_exposure(facts.view, exposed, facts=facts)
         before = self._simulator.state
         outcome = self._simulator.step(order=order, exposure=exposure)
         self._look()
         return Period(before, outcome, self._simulator.state)
 
     def observations(self) -> dict[str, Float32Array]:
-        """What every agent sees now, in a fresh dict of fresh arrays, float32, (D,) each."""
-        facts = self._now
-        full = {
-            department: encoder.encode(facts.view, facts=facts)[0]
-            for department, encoder in self._encoders.items()
-        }
-        observations = {}
-        for name, seen in self._seen.items():
-            whole = full[self._cast[name].department]
-            observations[name] = whole if seen is None else whole[seen]
-        return observations
+        """What every agent sees now, in a fresh dict of fresh arrays, float32, (B, D) each."""
+        fields = self._encoded
+        return {name: fields.take(seen, axis=1) for name, seen in self._seen.items()}
 
     def state(self) -> Float32Array:
-        """The global state with the true affinities, float32, (D,)."""
-        encoded: Float32Array = self._state_encoder.encode(self._now.view, facts=self._now)[0]
-        return encoded
+        """The global state with the true affinities, float32, (B, D); one array per period, not to be changed."""
+        if self._exact:
+            return self._encoded
+        return self._state_encoder.encode(self._now.view)
+
+    @property
+    def _encoded(self) -> Float32Array:
+        """All fields by the agents' scores, in the layout of the state."""
+        if self._fields is None:
+            self._fields = self._state_encoder.encode_facts(self._now)
+        return self._fields
 
     @property
     def _now(self) -> Facts:
@@ -142,14 +148,24 @@ class World:
 
     def _look(self) -> None:
         self._facts = Facts(self._observer.observe(self._simulator.state, self._simulator.streams))
+        self._fields = None
 
-    def _joined(self, department: Department, actions: dict[str, Any]) -> FloatArray:
+    def _joined(
+        self, department: Department, actions: dict[str, Any], *, lead: tuple[int, ...]
+    ) -> FloatArray:
         agents = self._agents[department]
         parts = {
-            agent.name: check_action(agent.name, actions[agent.name], (agent.action_size,))
+            agent.name: check_action(agent.name, actions[agent.name], (*lead, agent.action_size)).reshape(
+                -1, agent.action_size
+            )
             for agent in agents
         }
         if len(agents) == 1:
-            whole: FloatArray = parts[agents[0].name][None]
-            return whole
+            return parts[agents[0].name]
         return join_actions(agents, parts, sum(agent.action_size for agent in agents))
+
+    def _observation_index(self, agent: Agent) -> IntArray:
+        """Where an agent's observation stands among all fields."""
+        encoder, every = self._encoders[agent.department], self._state_encoder
+        index = every.index_of_fields(encoder.fields)
+        return index if agent.whole else index[agent.observation_index(encoder.layout)]

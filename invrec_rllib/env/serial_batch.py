@@ -1,0 +1,186 @@
+"""Copies of any multi-agent environment stepped one after the other behind the protocol of batched ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Space
+from numpy.typing import NDArray
+
+from invrec_rllib.env.accounts import MONEY, UNITS
+from invrec_rllib.env.batched import Array, Look, Moved
+from invrec_rllib.errors import InputError
+
+_LOG = logging.getLogger(__name__)
+_ITEMS = (*MONEY, *UNITS, "fill_rate", "period")
+_FIXED = (Box, Discrete, MultiBinary, MultiDiscrete)
+
+
+class SerialBatch:
+    """B copies of an RLlib `MultiAgentEnv`, such as our adapter around any PettingZoo environment.
+
+    A Python loop steps them, so it is no faster than they are; what it saves is RLlib's own work per agent and
+    step. An environment that ends is reset in the same step, whatever the others do. All agents must act in
+    every step and end together.
+
+    The global state is the environment's own `state()` where it has one and a `state_space`, else all
+    observations, flattened, agent after agent (which is logged once).
+
+    Args:
+        envs: the copies, alike; at least one. Only `possible_agents`, `get_observation_space`,
+            `get_action_space`, `reset`, `step` and `close` are used, and `state` with `state_space`.
+        with_state: whether looks hold the global state.
+        seed: copy i is first reset with `seed + i`, later without a seed, as RLlib does it; None: never seeded.
+
+    Attributes:
+        agents, num_envs, observation_spaces, action_spaces, state_space: see `BatchedEnv`.
+        envs: the copies.
+
+    Raises:
+        InputError: no copy, or a space that is neither Box, Discrete, MultiDiscrete nor MultiBinary.
+    """
+
+    def __init__(self, envs: Sequence[Any], *, with_state: bool = False, seed: int | None = None) -> None:
+        if not envs:
+            raise InputError("envs must hold at least one environment")
+        self.envs = list(envs)
+        first = self.envs[0].unwrapped
+        self._names = {str(name): name for name in sorted(first.possible_agents, key=str)}
+        self.agents = tuple(self._names)
+        self.num_envs = len(self.envs)
+        self.observation_spaces = {
+            agent: _checked(first.get_observation_space(name), f"observation of {agent!r}")
+            for agent, name in self._names.items()
+        }
+        self.action_spaces = {
+            agent: _checked(first.get_action_space(name), f"action of {agent!r}")
+            for agent, name in self._names.items()
+        }
+        self.with_state = with_state
+        self._seed = seed
+        self._own_state = _has_state(first)
+        self.state_space: Box | None = first.state_space if self._own_state else self._joint_space()
+        if with_state and not self._own_state:
+            _LOG.info("%s has no state: its observations, flattened, stand for it", first)
+        self._seen: list[Mapping[Any, Any]] = []
+
+    def reset(self) -> Look:
+        """Start a fresh episode in every copy."""
+        seeds = [None if self._seed is None else self._seed + index for index in range(self.num_envs)]
+        self._seed = None
+        self._seen = [self._begin(env, seed) for env, seed in zip(self.envs, seeds, strict=True)]
+        return self._look(self._seen, self._states(range(self.num_envs)))
+
+    def step(self, actions: dict[str, Array]) -> Moved:
+        """Step every copy once, and reset those that ended.
+
+        Raises:
+            InputError: an agent did not act or ended before the others.
+        """
+        rewards = {agent: np.empty(self.num_envs, dtype=np.float32) for agent in self.agents}
+        terminated, truncated = (np.zeros(self.num_envs, dtype=np.bool_) for _ in range(2))
+        infos: list[Mapping[str, Any]] = []
+        for index, env in enumerate(self.envs):
+            seen, earned, ends, cuts, info = env.step(
+                {name: actions[agent][index] for agent, name in self._names.items()}
+            )
+            self._seen[index] = self._complete(seen, "observation")
+            for agent, name in self._names.items():
+                rewards[agent][index] = earned.get(name, 0.0)
+            terminated[index], truncated[index] = self._ending(ends, cuts)
+            infos.append(next(iter(info.values()), {}))
+        ended = np.flatnonzero(terminated | truncated)
+        final = (
+            self._look([self._seen[index] for index in ended], self._states(ended)) if ended.size else None
+        )
+        for index in ended.tolist():
+            self._seen[index] = self._begin(self.envs[index], None)
+        return Moved(
+            look=self._look(self._seen, self._states(range(self.num_envs))),
+            rewards=rewards,
+            terminated=terminated,
+            truncated=truncated,
+            final=final,
+            items=_items(infos),
+        )
+
+    def close(self) -> None:
+        """Close the copies."""
+        for env in self.envs:
+            env.close()
+
+    def _begin(self, env: Any, seed: int | None) -> Mapping[Any, Any]:
+        seen, _ = env.reset(seed=seed)
+        return self._complete(seen, "first observation")
+
+    def _complete(self, seen: Mapping[Any, Any], what: str) -> Mapping[Any, Any]:
+        missing = [agent for agent, name in self._names.items() if name not in seen]
+        if missing:
+            raise InputError(
+                f"the environment gave no {what} for {missing}: fast sampling needs all agents in every step "
+                "until they end together; use RLlib's MultiAgentEnvRunner for this environment"
+            )
+        return seen
+
+    def _ending(self, ends: Mapping[Any, Any], cuts: Mapping[Any, Any]) -> tuple[bool, bool]:
+        if ends.get("__all__", False) or cuts.get("__all__", False):
+            terminated = bool(ends.get("__all__", False))
+            return terminated, not terminated
+        gone = [agent for agent, name in self._names.items() if ends.get(name) or cuts.get(name)]
+        if len(gone) == len(self.agents):
+            # Every agent has a flag of its own: over, and cut if any of them only was.
+            terminated = all(ends.get(name, False) for name in self._names.values())
+            return terminated, not terminated
+        if gone:
+            raise InputError(
+                f"{gone} ended before {[agent for agent in self.agents if agent not in gone]}: fast sampling needs "
+                "agents that end together; use RLlib's MultiAgentEnvRunner for this environment"
+            )
+        return False, False
+
+    def _look(self, seen: Sequence[Mapping[Any, Any]], states: list[Any]) -> Look:
+        observations = {
+            agent: np.stack([np.asarray(each[name]) for each in seen]) for agent, name in self._names.items()
+        }
+        if not self.with_state:
+            return Look(observations, None, None)
+        if self._own_state:
+            return Look(observations, np.stack(states).astype(np.float32, copy=False), None)
+        flat = [array.reshape(len(seen), -1).astype(np.float32) for array in observations.values()]
+        return Look(observations, np.concatenate(flat, axis=1), None)
+
+    def _states(self, indices: Any) -> list[Any]:
+        if not (self.with_state and self._own_state):
+            return []
+        return [np.asarray(self.envs[index].unwrapped.state()).ravel() for index in indices]
+
+    def _joint_space(self) -> Box:
+        size = sum(int(np.prod(space.shape or (1,))) for space in self.observation_spaces.values())
+        return Box(-np.inf, np.inf, (size,), dtype=np.float32)
+
+
+def _checked(space: Space[Any], what: str) -> Space[Any]:
+    if not isinstance(space, _FIXED):
+        raise InputError(
+            f"the {what} has a {type(space).__name__} space: fast sampling needs Box, Discrete, MultiDiscrete or "
+            "MultiBinary; flatten it in the environment, or use RLlib's MultiAgentEnvRunner"
+        )
+    return space
+
+
+def _has_state(env: Any) -> bool:
+    try:
+        space = getattr(env, "state_space", None)
+    except InputError:
+        return False
+    return isinstance(space, Box) and len(space.shape) == 1 and callable(getattr(env, "state", None))
+
+
+def _items(infos: list[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
+    """Figures of `env.accounts`, where the environment is of our kind and reports them."""
+    if not all("profit" in info for info in infos):
+        return {}
+    return {name: np.array([float(info[name]) for info in infos]) for name in _ITEMS if name in infos[0]}
