@@ -11,14 +11,13 @@ from invrec_rllib.timescales.base import (
 from invrec_rllib.timescales.drift import DriftBudget, DriftController, drift_from_data
 from invrec_rllib.timescales.parts import (
     CLOCKS,
-    EVERY_OTHER_MODULE,
     Clock,
     Part,
     PartLike,
-    Timescales,
     part,
     part_from_data,
 )
+from invrec_rllib.timescales.report import PartReport, RatioReport, TimescaleReport, TimescaleWarning
 from invrec_rllib.timescales.schedules import (
     Constant,
     Cosine,
@@ -29,6 +28,7 @@ from invrec_rllib.timescales.schedules import (
     PowerLaw,
     WarmUp,
 )
+from invrec_rllib.timescales.timescales import EVERY_OTHER_MODULE, Timescales
 
 __all__ = [
     "CLOCKS",
@@ -43,11 +43,15 @@ __all__ = [
     "Linear",
     "Part",
     "PartLike",
+    "PartReport",
     "Piecewise",
     "PowerLaw",
+    "RatioReport",
     "Schedule",
     "ScheduleLike",
     "Tail",
+    "TimescaleReport",
+    "TimescaleWarning",
     "Timescales",
     "WarmUp",
     "drift_from_data",

@@ -47,6 +47,15 @@ class Tail:
         """Form of factor * a(n)."""
         return Tail(scale=self.scale * factor, rate=self.rate, power=self.power, log_power=self.log_power)
 
+    def root(self) -> Tail:
+        """Form of the square root."""
+        return Tail(
+            scale=math.sqrt(self.scale),
+            rate=self.rate / 2,
+            power=self.power / 2,
+            log_power=self.log_power / 2,
+        )
+
     def ratio_limit(self, other: Tail) -> float:
         """Limit of this step size over the other: 0, a positive number, infinity; nan if both end at 0."""
         if self.scale == 0 or other.scale == 0:

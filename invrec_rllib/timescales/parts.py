@@ -1,4 +1,4 @@
-"""Which part of which module learns at which step size: the declaration that users write."""
+"""How one part of a module learns: its step size, clock, gating, parameters and drift budget."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from invrec_rllib.timescales.values import count, known_keys, number
 
 Clock: TypeAlias = Literal["updates", "gradient_steps", "env_steps"]
 CLOCKS: tuple[str, ...] = get_args(Clock)
-
-EVERY_OTHER_MODULE = "*"
 
 
 @dataclass(frozen=True)
@@ -111,80 +109,6 @@ def part_from_data(data: PartLike, *, where: str = "part") -> Part:
         return part(data)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-
-
-@dataclass(frozen=True)
-class Timescales:
-    """The speeds of all parts of all modules.
-
-    Args:
-        modules: module id -> part -> `Part`, or anything that `part_from_data` accepts. The module id "*" stands
-            for every module that is not named.
-        strict: what breaks the theory of multi-timescale learning is an error, not a warning.
-
-    Raises:
-        InputError: naming module, part, field, value and what is allowed.
-    """
-
-    modules: Mapping[str, Mapping[str, Part]]
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.strict, bool):
-            raise InputError(f"timescales: strict = {self.strict!r} must be true or false")
-        modules = {
-            module: {
-                name: part_from_data(data, where=f"timescales: module {module!r}, part {name!r}")
-                for name, data in _named(parts, what=f"parts of module {module!r}").items()
-            }
-            for module, parts in _named(self.modules, what="modules").items()
-        }
-        object.__setattr__(self, "modules", modules)
-
-    def of_module(self, module: str) -> Mapping[str, Part]:
-        """Parts of a module by name: its own, else those of "*".
-
-        Raises:
-            InputError: the module is not named, and there is no "*".
-        """
-        parts = self.modules.get(module, self.modules.get(EVERY_OTHER_MODULE))
-        if parts is None:
-            raise InputError(
-                f"timescales: module {module!r} is not named, and there is no '*' for modules that are not; "
-                f"named are {', '.join(map(repr, self.modules))}"
-            )
-        return parts
-
-    def to_data(self) -> dict[str, Any]:
-        """Plain data for YAML, JSON and RLlib's configs, from which `from_data` makes equal timescales."""
-        modules = {
-            module: {name: part.to_data() for name, part in parts.items()}
-            for module, parts in self.modules.items()
-        }
-        return {"modules": modules, "strict": self.strict}
-
-    @classmethod
-    def from_data(cls, data: Timescales | Mapping[str, Any]) -> Timescales:
-        """Make timescales from ``{"modules": ..., "strict": ...}``, or from what belongs under "modules" alone.
-
-        Raises:
-            InputError: naming module, part, field, value and what is allowed.
-        """
-        if isinstance(data, Timescales):
-            return data
-        if isinstance(data, Mapping) and "modules" in data:
-            known_keys("timescales", data, required=["modules"], allowed=["modules", "strict"])
-            return cls(**data)
-        return cls(data)
-
-
-def _named(data: Any, *, what: str) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping) or not data:
-        raise InputError(f"timescales: {what} must be a mapping of at least one name, got {data!r}")
-    for name in data:
-        if not isinstance(name, str) or not name:
-            raise InputError(f"timescales: {what}: the name {name!r} must be text")
-    return data
 
 
 def _patterns(given: Any) -> tuple[str, ...]:
