@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 import threading
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +27,8 @@ _REFUSED = {
     "SequentialLR": "it takes schedulers, which are no data; use piecewise or warm_up",
     "ChainedScheduler": "it takes schedulers, which are no data; use piecewise or warm_up",
 }
+# Two minutes' replay; whoever comes this far counts env steps, for which there are closed forms.
+MOST_STEPS = 10_000_000
 # Set by the replay: the position is the caller's, the optimizer a dummy.
 _OURS = ("self", "optimizer", "last_epoch", "verbose")
 
@@ -58,7 +61,8 @@ class TorchSchedule(Schedule):
         options: the class' other arguments, plain data: numbers, text, booleans, lists.
 
     Raises:
-        InputError: the class is not known, or needs what data cannot hold, or refuses the options.
+        InputError: the class is not known, or needs what data cannot hold, or refuses the options; or, when called,
+            the position is above `MOST_STEPS`.
     """
 
     name: str
@@ -92,7 +96,7 @@ class _Replay:
         # CyclicLR and OneCycleLR cycle the momentum too, and want one.
         self.optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=initial, momentum=0.9)
         self.scheduler = getattr(lr_scheduler, name)(self.optimizer, **options)
-        self.values = [self._rate()]
+        self.values = array("d", [self._rate()])
         # torch lets OneCycleLR take one step beyond its end, where the rate leaps up again, and raises at the next.
         self.last = self.scheduler.total_steps - 1 if name == "OneCycleLR" else math.inf
         # Algorithms may learn in one thread and log in another.
@@ -100,6 +104,10 @@ class _Replay:
 
     def at(self, step: int) -> float:
         step = int(min(step, self.last))
+        if step > MOST_STEPS:
+            raise InputError(
+                f"position {step} is beyond the {MOST_STEPS} steps that a torch scheduler is replayed"
+            )
         with self.lock:
             while len(self.values) <= step:
                 self.optimizer.step()

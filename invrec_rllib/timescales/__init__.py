@@ -9,6 +9,7 @@ from invrec_rllib.timescales.base import (
     schedule_kinds,
 )
 from invrec_rllib.timescales.drift import DriftBudget, DriftController, drift_from_data
+from invrec_rllib.timescales.pace import slowness
 from invrec_rllib.timescales.parts import (
     CLOCKS,
     Clock,
@@ -60,4 +61,5 @@ __all__ = [
     "schedule_from_data",
     "schedule_kind",
     "schedule_kinds",
+    "slowness",
 ]

@@ -81,6 +81,16 @@ def drift_pace(part: Part, run: Run) -> Pace | None:
     return Pace(_Movement(part.drift.target), _advance(part, run), part.update_every)
 
 
+def slowness(part: Part) -> tuple[float, ...]:
+    """Sort key of parts from fast to slow as they stand far out, beyond any run; those that stop come last.
+
+    Schedules whose form is not known count as constants, and all clocks as equally fast.
+    """
+    pace = Pace(part.schedule, 1.0, part.update_every)
+    tail = pace.tail() or Tail(scale=pace.at(0))
+    return (tail.scale == 0, tail.rate, tail.power, tail.log_power, -tail.scale, -pace.at(0))
+
+
 def _advance(part: Part, run: Run) -> float:
     if part.clock == "env_steps":
         return run.env_steps * part.update_every
