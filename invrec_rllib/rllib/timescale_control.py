@@ -15,9 +15,6 @@ from invrec_rllib.rllib.timescale_meter import MovementMeter, PolicyMeter, norm_
 from invrec_rllib.rllib.timescale_parts import PartClock, assign_to_parts
 from invrec_rllib.timescales import EVERY_OTHER_MODULE, DriftController, Part, Timescales
 
-# Far beyond any run: here declared schedules are in the order that theory asks of them.
-_FAR = 10**9
-
 
 @dataclass(eq=False)
 class PartOptimizer:
@@ -240,9 +237,11 @@ class SpeedControl:
     def separations(self) -> dict[str, float]:
         """Step size of each timescale over that of the next faster one, by ``<slow>_over_<fast>``.
 
-        The order is the declared one: that of the step sizes far out, however they stand at present.
+        Parts of one declared speed are one timescale, which goes by the first of them. The order is the declared
+        one: that of the step sizes far out, however they stand at present.
         """
-        order = sorted(self, key=_declared_order)
+        timescales = {_declared_speed(entry): entry for entry in sorted(self, key=_label, reverse=True)}
+        order = [entry for _, entry in sorted(timescales.items(), reverse=True)]
         ratios = {}
         for fast, slow in pairwise(order):
             speed = fast.clock.rate(self.env_steps) / fast.clock.part.update_every
@@ -273,6 +272,10 @@ class SpeedControl:
                 entry.clock.load_state(saved)
 
 
-def _declared_order(entry: PartOptimizer) -> tuple[float, float, str]:
+def _declared_speed(entry: PartOptimizer) -> tuple[float, float]:
     part = entry.clock.part
-    return -part.schedule(_FAR) / part.update_every, -part.schedule(0) / part.update_every, entry.label
+    return part.schedule(_FAR) / part.update_every, part.schedule(0) / part.update_every
+
+
+def _label(entry: PartOptimizer) -> str:
+    return entry.label

@@ -75,6 +75,9 @@ class MultiTimescaleMixin(TorchLearner):
         if not self._speeds.declared(module_id):
             super().configure_optimizers_for_module(module_id, config)
             return
+        if self._module_optimizers.get(module_id):
+            # RLlib asks again for a checkpoint with optimizers of other names, and would step all of ours twice.
+            return
         inherited: Any = super().configure_optimizers_for_module
         if inherited.__func__ is TorchLearner.configure_optimizers_for_module:
             self._make_optimizers(module_id)
@@ -113,7 +116,10 @@ class MultiTimescaleMixin(TorchLearner):
         """Add a module; it follows the parts of "*", if these are declared, else RLlib's step size."""
         with self._speeds_lock:
             spec = super().add_module(module_id=module_id, **kwargs)
-        return spec
+            self._gradient_average = None
+            timescale_restore.keep_optimized_temperature(self, module_id)
+        # SAC's learner forgets to return it, and the configuration of the learner group would lose its modules.
+        return self.config.rl_module_spec if spec is None else spec
 
     def remove_module(self, module_id: str, **kwargs: Any) -> Any:
         """Remove a module and its parts."""

@@ -63,8 +63,7 @@ def policy_inputs(module: Any, batch: Mapping[str, Any]) -> Tensor | None:
     The pass for inference is made, the cheapest of RLlib's forward passes: it runs the policy only, and draws nothing.
     """
     try:
-        # RLlib's public method around this one (the one to override) switches gradients off.
-        out = module._forward_inference(dict(batch))
+        out = module.forward_inference(dict(batch))
     except (NotImplementedError, KeyError):
         # Modules of critics only do not act; nothing else of the learner needs them to.
         return None
@@ -87,14 +86,12 @@ def _clamped(inputs: Tensor) -> Tensor:
     return torch.cat([mean, log_std.clamp(MIN_LOG_NN_OUTPUT, MAX_LOG_NN_OUTPUT)], dim=-1)
 
 
-def moves_policy(module: Any, batch: Mapping[str, Any], groups: Mapping[str, Sequence[Tensor]]) -> set[str]:
-    """Groups of parameters on which the policy at a batch depends."""
-    with torch.enable_grad():
-        inputs = policy_inputs(module, batch)
-        if inputs is None or inputs.grad_fn is None:
-            return set()
-        named = [(name, p) for name, group in groups.items() for p in group if p.requires_grad]
-        slopes = torch.autograd.grad(inputs.sum(), [p for _, p in named], allow_unused=True)
+def moves_policy(inputs: Tensor, groups: Mapping[str, Sequence[Tensor]]) -> set[str]:
+    """Groups of parameters that a policy's inputs were computed from; the graph stays for the backward pass."""
+    if inputs.grad_fn is None:
+        return set()
+    named = [(name, p) for name, group in groups.items() for p in group if p.requires_grad]
+    slopes = torch.autograd.grad(inputs.sum(), [p for _, p in named], allow_unused=True, retain_graph=True)
     return {name for (name, _), slope in zip(named, slopes, strict=True) if slope is not None}
 
 
@@ -126,15 +123,12 @@ class PolicyMeter:
         self, batch: Mapping[str, Any], fwd_out: Mapping[str, Any], groups: Mapping[str, Sequence[Tensor]]
     ) -> None:
         """Take the policy before the update from the update's first minibatch."""
-        if self.parts is None:
-            self.parts = moves_policy(self._module, batch, groups)
-            self._acts = bool(self.parts)
-            if not self._acts:
-                return
         inputs = fwd_out.get(Columns.ACTION_DIST_INPUTS)
         if not isinstance(inputs, Tensor):
-            with torch.no_grad():
-                inputs = policy_inputs(self._module, batch)
+            inputs = policy_inputs(self._module, batch)
+        self._acts = inputs is not None
+        if self.parts is None:
+            self.parts = set() if inputs is None else moves_policy(inputs, groups)
         self._batch, self._before = batch, None if inputs is None else inputs.detach()
 
     @torch.no_grad()

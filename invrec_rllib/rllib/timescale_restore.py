@@ -48,6 +48,14 @@ def put_back(learner: TorchLearner, state: Mapping[str, Any], *, env_steps: int)
     set_random_states(state["random"])
 
 
+def keep_optimized_temperature(learner: TorchLearner, module_id: str) -> None:
+    """After SAC's `add_module`, which replaces the temperature that it has just given to an optimizer."""
+    temperatures = getattr(learner, "curr_log_alpha", None)
+    if temperatures is not None:
+        (optimized,) = learner.get_optimizer(module_id, "alpha").param_groups[0]["params"]
+        temperatures[module_id] = optimized
+
+
 def random_states() -> dict[str, Any]:
     """States of this process' generators in plain data."""
     version, words, spare = random.getstate()
