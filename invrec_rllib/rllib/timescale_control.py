@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import invrec_rllib.learning.torch_schedule  # noqa: F401 (makes the kind "torch" known)
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.timescale_meter import MovementMeter, PolicyMeter, norm_of
 from invrec_rllib.rllib.timescale_parts import PartClock, assign_to_parts
