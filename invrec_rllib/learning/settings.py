@@ -13,6 +13,7 @@ from invrec_rllib.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Power = Annotated[float, Field(ge=0, le=2)]
 
 
 class TrainSettings(BaseModel):
@@ -26,7 +27,13 @@ class TrainSettings(BaseModel):
     scenario: Annotated[str, Field(min_length=1)] = Field(
         default="grocery", description="Preset name, or path of a scenario file."
     )
-    algo: Literal["ppo"] = Field(default="ppo", description="RLlib algorithm.")
+    algo: Literal["mtmappo", "ppo"] = Field(
+        default="ppo",
+        description="mtmappo: central critic, a speed for every part; ppo: RLlib's own PPO and sampling.",
+    )
+    agents: Literal["two", "joint"] = Field(
+        default="two", description="Two departments, or one agent with the joint action (mtmappo)."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=0, description="Seed of worlds and networks.")
 
     iterations: Count = Field(default=150, description="Training iterations in all, resumed ones included.")
@@ -35,10 +42,40 @@ class TrainSettings(BaseModel):
     minibatch_size: Count = Field(default=416, description="Steps per gradient step.")
     learning_rate_inventory: Positive = Field(default=3e-3, description="Adam's step size, inventory agent.")
     learning_rate_recommender: Positive = Field(default=3e-3, description="Adam's step size, recommender.")
-    learning_rate_end: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.1,
-        description="Share of the step sizes that is left at the last iteration; linear in between.",
+    learning_rate_critic: Positive = Field(default=3e-3, description="Adam's step size, critics (mtmappo).")
+    schedule: Literal["power_law", "linear"] = Field(
+        default="power_law",
+        description="How step sizes fall (mtmappo): a / (1 + n / offset)^power after n updates, or linearly to "
+        "learning_rate_end. ppo: linearly.",
     )
+    power_critic: Power = Field(default=0.55, description="Exponent of the critic's step sizes.")
+    power_recommender: Power = Field(default=0.75, description="Exponent of the recommender's.")
+    power_inventory: Power = Field(default=0.95, description="Exponent of the inventory's.")
+    power_offset: Positive = Field(default=30.0, description="Updates after which step sizes begin to fall.")
+    learning_rate_end: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.1, description="Linear schedule: share of the step sizes left at the last iteration."
+    )
+    timescales: dict[str, dict[str, Any]] | None = Field(
+        default=None,
+        description="Module -> part -> schedule, in the place of all learning rates above; see `Timescales`.",
+    )
+    strict_timescales: bool = Field(
+        default=False, description="Whether speeds that do not separate are an error instead of a warning."
+    )
+    critic: Literal["shared", "separate", "own"] = Field(
+        default="shared",
+        description="One critic of the global state for both agents, one for each, or one for each of its own "
+        "observations (mtmappo).",
+    )
+    normalisation: Literal["none", "running", "popart"] = Field(
+        default="none", description="Of the critic's targets (mtmappo)."
+    )
+    value_clip: Positive | None = Field(
+        default=None, description="Bound on a value's change per update, in normalised units; null: none."
+    )
+    memory: Literal["none", "gru", "lstm"] = Field(default="none", description="Memory of actors (mtmappo).")
+    memory_size: Count = Field(default=8, description="Numbers remembered per product, or per cell.")
+    max_seq_len: Count = Field(default=26, description="Periods through which memory's gradients flow back.")
     discount: Annotated[float, Field(ge=0, le=1)] = Field(default=0.9, description="Per period [gamma].")
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = Field(default=0.8, description="Advantage estimation.")
     clip: Positive = Field(default=0.2, description="PPO's bound on the probability ratio, 1 +- clip.")

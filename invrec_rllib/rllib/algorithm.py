@@ -1,4 +1,4 @@
-"""An RLlib configuration from our settings: ordinary `PPOConfig`, two policies, nothing hidden."""
+"""An RLlib configuration from our settings: an ordinary `AlgorithmConfig`, nothing hidden."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from invrec_rllib.env.encoder import encoder_for
+from invrec_rllib.env.joint import FIRM
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rllib.callbacks import EconomicsCallback
 from invrec_rllib.rllib.modules import ProductModule
 from invrec_rllib.rllib.register import make_env_config, register
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.sim import Params, compile_scenario
+from invrec_rllib.timescales import Timescales
 
 Agent = Literal["inventory", "recommender"]
 INVENTORY: Agent = "inventory"
@@ -30,6 +32,11 @@ def policy_of_agent(agent_id: Any, episode: Any = None, **kwargs: Any) -> Agent:
     return INVENTORY if str(agent_id).startswith(INVENTORY) else RECOMMENDER
 
 
+def policy_of_firm(agent_id: Any, episode: Any = None, **kwargs: Any) -> str:
+    """The one policy of the joint agent, for `policy_mapping_fn`."""
+    return FIRM
+
+
 def env_options(settings: TrainSettings) -> dict[str, Any]:
     """Options of `invrec_v0.parallel_env` that a run's settings decide."""
     return {
@@ -37,6 +44,7 @@ def env_options(settings: TrainSettings) -> dict[str, Any]:
         "reward": settings.reward,
         "mixed_weight": settings.mixed_weight,
         "accounting": settings.accounting,
+        **({"joint": True} if settings.agents == "joint" else {}),
     }
 
 
@@ -53,19 +61,101 @@ def build_config(settings: TrainSettings, *, scenario: Scenario | None = None) -
     world = scenario or load_scenario(settings.scenario)
     register()
     config = (
+        _mtmappo(settings) if settings.algo == "mtmappo" else _ppo(settings, params=compile_scenario(world))
+    )
+    config.environment(
+        "invrec_v0",
+        env_config=make_env_config(world, seed=settings.seed, **env_options(settings)),
+        # Ours is checked by its own suite; RLlib's check would reset every sub-environment with one seed.
+        disable_env_checking=True,
+    )
+    config.env_runners(
+        num_env_runners=settings.env_runners,
+        num_envs_per_env_runner=settings.envs_per_runner,
+        batch_mode="complete_episodes",
+    )
+    config.learners(num_learners=0)
+    config.training(
+        gamma=settings.discount,
+        lambda_=settings.gae_lambda,
+        train_batch_size_per_learner=settings.steps_per_iteration,
+        minibatch_size=settings.minibatch_size,
+        num_epochs=settings.epochs,
+        clip_param=settings.clip,
+        entropy_coeff=settings.entropy,
+        use_kl_loss=False,
+        vf_loss_coeff=1.0,
+        # Returns are tens of rewards: the default bound of 10 would stop the critic from learning them.
+        vf_clip_param=float("inf"),
+    )
+    config.debugging(seed=settings.seed, log_level="ERROR")
+    return config
+
+
+def policies_of(settings: TrainSettings) -> list[str]:
+    """Module ids of a run's policies."""
+    return [FIRM] if settings.agents == "joint" else list(AGENTS)
+
+
+def _mtmappo(settings: TrainSettings) -> Any:
+    from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
+
+    config = MTMAPPOConfig()
+    if settings.agents == "joint":
+        config.multi_agent(policies=[FIRM], policy_mapping_fn=policy_of_firm)
+    else:
+        config.multi_agent(policies=AGENTS, policy_mapping_fn=policy_of_agent)
+    config.critic(settings.critic, value_clip=settings.value_clip)
+    config.memory(settings.memory, size=settings.memory_size, max_seq_len=settings.max_seq_len)
+    config.network(
+        kind=settings.network,
+        hidden=settings.hidden,
+        cell_hidden=settings.cell_hidden,
+        hidden_sizes=(settings.hidden, settings.hidden),
+        initial_std={
+            INVENTORY: settings.initial_std_inventory,
+            RECOMMENDER: settings.initial_std_recommender,
+        },
+        normalisation=settings.normalisation,
+    )
+    config.timescales(timescales_of(settings), strict=settings.strict_timescales)
+    return config
+
+
+def timescales_of(settings: TrainSettings) -> Timescales:
+    """The learning speeds of a run: as its settings list them, or from its rates and exponents."""
+    if settings.timescales is not None:
+        return Timescales.from_data(settings.timescales)
+    actors = {
+        INVENTORY: _speed(settings, settings.learning_rate_inventory, settings.power_inventory),
+        RECOMMENDER: _speed(settings, settings.learning_rate_recommender, settings.power_recommender),
+    }
+    if settings.agents == "joint":
+        # The parts of one policy can have speeds of their own, as its agents would.
+        firm = {
+            name: {"schedule": speed, "parameters": [rf"actors\.{name}\."]} for name, speed in actors.items()
+        }
+        modules: dict[str, dict[str, Any]] = {FIRM: firm}
+    else:
+        modules = {name: {"actor": speed} for name, speed in actors.items()}
+    critics = ["critic"] if settings.critic == "shared" else [f"{name}_critic" for name in modules]
+    speed = _speed(settings, settings.learning_rate_critic, settings.power_critic)
+    return Timescales.from_data({**modules, **{name: {"critic": speed} for name in critics}})
+
+
+def _speed(settings: TrainSettings, rate: float, power: float) -> dict[str, Any]:
+    if settings.schedule == "linear":
+        final = rate * settings.learning_rate_end
+        return {"kind": "linear", "initial": rate, "final": final, "length": settings.iterations}
+    if power == 0:
+        return {"kind": "constant", "value": rate}
+    return {"kind": "power_law", "initial": rate, "offset": settings.power_offset, "power": power}
+
+
+def _ppo(settings: TrainSettings, *, params: Params) -> PPOConfig:
+    """RLlib's own PPO, with its own sampling."""
+    config = (
         PPOConfig()
-        .environment(
-            "invrec_v0",
-            env_config=make_env_config(world, seed=settings.seed, **env_options(settings)),
-            # Ours is checked by its own suite; RLlib's check would reset every sub-environment with one seed.
-            disable_env_checking=True,
-        )
-        .env_runners(
-            num_env_runners=settings.env_runners,
-            num_envs_per_env_runner=settings.envs_per_runner,
-            batch_mode="complete_episodes",
-        )
-        .learners(num_learners=0)
         .multi_agent(policies=AGENTS, policy_mapping_fn=policy_of_agent)
         .rl_module(
             algorithm_config_overrides_per_module={
@@ -73,23 +163,9 @@ def build_config(settings: TrainSettings, *, scenario: Scenario | None = None) -
                 RECOMMENDER: PPOConfig.overrides(lr=_schedule(settings, settings.learning_rate_recommender)),
             }
         )
-        .training(
-            gamma=settings.discount,
-            lambda_=settings.gae_lambda,
-            train_batch_size_per_learner=settings.steps_per_iteration,
-            minibatch_size=settings.minibatch_size,
-            num_epochs=settings.epochs,
-            clip_param=settings.clip,
-            entropy_coeff=settings.entropy,
-            use_kl_loss=False,
-            vf_loss_coeff=1.0,
-            # Returns are tens of rewards: the default bound of 10 would stop the critic from learning them.
-            vf_clip_param=float("inf"),
-        )
         .callbacks(EconomicsCallback)
-        .debugging(seed=settings.seed, log_level="ERROR")
     )
-    return _with_modules(config, settings, params=compile_scenario(world))
+    return _with_modules(config, settings, params=params)
 
 
 def _schedule(settings: TrainSettings, rate: float) -> list[list[float]]:

@@ -20,6 +20,7 @@ from invrec_rllib.scenario.schema import Scenario
 ENV_NAME = "invrec_v0"
 SEED_KEY = "seed"
 STREAM_KEY = "seed_stream"
+JOINT_KEY = "joint"
 _SCENARIO_KEY = "scenario"
 
 
@@ -82,14 +83,14 @@ def register() -> str:
     runners, on this node or another, need this package installed and nothing else.
 
     The `env_config` has ``scenario`` (preset name, path of a YAML file, mapping, or `Scenario`), any option
-    of `invrec_rllib.env.invrec_v0.parallel_env`, ``seed`` (of the run, see `EpisodeSeeds`) and
-    ``seed_stream`` (0 training, 1 evaluation: set it in RLlib's `evaluation_config`, or evaluation plays the
+    of `invrec_rllib.env.invrec_v0.parallel_env`, ``joint`` (one agent, `firm`, in the place of all), ``seed``
+    (of the run, see `EpisodeSeeds`) and ``seed_stream`` (0 training, 1 evaluation: set it in RLlib's `evaluation_config`, or evaluation plays the
     episodes of training). `make_env_config` builds and checks one.
 
     Returns:
         The name, ``"invrec_v0"``.
     """
-    return register_parallel_env(ENV_NAME, _make_invrec)
+    return register_parallel_env(ENV_NAME, make_invrec)
 
 
 def make_env_config(
@@ -117,24 +118,35 @@ def make_env_config(
         check_word(SEED_KEY, seed, limit=2**128)
     check_word(STREAM_KEY, seed_stream)
     env_config = {_SCENARIO_KEY: _to_scenario(scenario), **options}
-    _make_invrec(env_config).close()
+    make_invrec(env_config).close()
     if seed is not None:
         env_config[SEED_KEY] = seed
     return {**env_config, STREAM_KEY: seed_stream}
 
 
-def _make_invrec(options: dict[str, Any]) -> Any:
+def make_invrec(options: dict[str, Any]) -> Any:
+    """The parallel environment from an `env_config` without ``seed`` and ``seed_stream``.
+
+    Args:
+        options: of `invrec_v0.parallel_env`, and ``joint``: whether one agent, `firm`, decides for all.
+
+    Raises:
+        InputError: an unknown option, or a value that is not allowed.
+    """
     # Imported here so that the registration costs nothing in the processes that make no environment.
     from invrec_rllib.env import invrec_v0
+    from invrec_rllib.env.joint import JointEnv
 
     if _SCENARIO_KEY not in options:
         raise InputError("env_config needs the key 'scenario': preset name, path, mapping or Scenario")
-    allowed = set(inspect.signature(invrec_v0.InvRecEnv).parameters)
+    allowed = {*inspect.signature(invrec_v0.InvRecEnv).parameters, JOINT_KEY}
     unknown = sorted(set(options) - allowed)
     if unknown:
         known = ", ".join(sorted(allowed | {SEED_KEY, STREAM_KEY}))
         raise InputError(f"env_config has unknown keys {unknown}; known: {known}")
-    return invrec_v0.parallel_env(**{**options, _SCENARIO_KEY: _to_scenario(options[_SCENARIO_KEY])})
+    own = {name: value for name, value in options.items() if name != JOINT_KEY}
+    env = invrec_v0.parallel_env(**{**own, _SCENARIO_KEY: _to_scenario(options[_SCENARIO_KEY])})
+    return JointEnv(env) if options.get(JOINT_KEY) else env
 
 
 def _to_scenario(scenario: object) -> Scenario:

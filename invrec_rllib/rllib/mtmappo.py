@@ -1,0 +1,212 @@
+"""MTMA-PPO: centralized critics, decentralized actors with memory, a learning speed for each, as an RLlib algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.algorithms.ppo.ppo_catalog import PPOCatalog
+from ray.rllib.connectors.learner import LearnerConnectorPipeline
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.annotations import override
+from ray.tune import register_trainable
+
+from invrec_rllib.errors import InputError
+from invrec_rllib.learning.memory import MemoryKind
+from invrec_rllib.rllib.block_connector import BlockToBatch
+from invrec_rllib.rllib.fast_sampling import fast_sampling
+from invrec_rllib.rllib.mtmappo_learner import MTMAPPOTorchLearner
+from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticModule
+from invrec_rllib.rllib.mtmappo_networks import Networks, describe_networks
+from invrec_rllib.rllib.timescale_config import timescales as set_timescales
+from invrec_rllib.rllib.timescale_learner import multi_timescale
+
+NAME = "MTMAPPO"
+CriticKind = Literal["shared", "separate", "own"]
+
+
+class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's base is untyped
+    """Configuration of `MTMAPPO`; a `PPOConfig` with `timescales`, `critic`, `memory` and `network` besides.
+
+    ::
+
+        config = (
+            MTMAPPOConfig()
+            .environment("invrec_v0", env_config={"scenario": "paper"})
+            .multi_agent(policies=["inventory", "recommender"], policy_mapping_fn=policy_of_agent)
+            .timescales({"critic": {"critic": 3e-3}, "inventory": {"actor": 1e-3}, "recommender": {"actor": 2e-3}})
+            .memory("gru")
+        )
+
+    Other environments need nothing else: any that RLlib steps as a `MultiAgentEnv`, PettingZoo's by
+    `ParallelEnvAdapter`. The critic reads `state()` where the environment has it, else all agents'
+    observations side by side. Agents of an episode must end together.
+
+    Steps are sampled by `BlockRunner` (`fast_sampling`). Not offered, since it has no meaning here:
+    `vf_clip_param` (see `critic(value_clip=...)`), `use_critic=False`, connectors between environment and module.
+    """
+
+    def __init__(self, algo_class: type[PPO] | None = None) -> None:
+        super().__init__(algo_class=algo_class or MTMAPPO)
+        self.critic_kind: CriticKind = "shared"
+        self.value_clip: float | None = None
+        self.networks = Networks()
+        self.uses_global_state = True
+        self.gamma, self.lambda_ = 0.9, 0.8
+        self.clip_param, self.use_kl_loss, self.entropy_coeff = 0.2, False, 0.0
+        self.vf_clip_param = float("inf")
+        self.num_epochs, self.minibatch_size, self.train_batch_size_per_learner = 6, 416, 1664
+        self.num_env_runners, self.num_envs_per_env_runner = 0, 32
+        self.lr = 3e-3
+        fast_sampling(self)
+
+    def timescales(self, spec: Any, *, strict: bool | None = None) -> MTMAPPOConfig:
+        """Give every module, and every part of it, a learning speed; see `timescales.Timescales`.
+
+        Args:
+            spec: a `Timescales`, or its data: module -> part -> schedule. Modules are the policies (part
+                "actor") and the critics (part "critic"): `critic`, or `<policy>_critic` where each has its own.
+            strict: whether a violated condition of separation is an error instead of a warning.
+        """
+        set_timescales(self, spec, strict=strict)
+        return self
+
+    def critic(self, kind: CriticKind | None = None, *, value_clip: float | None = None) -> MTMAPPOConfig:
+        """Choose the critics.
+
+        Args:
+            kind: "shared", one critic of the global state with a value for every agent; "separate", one of the
+                global state for each policy; "own", one for each policy of its own observations alone, as in
+                independent PPO.
+            value_clip: how far a value may move from what it was before the update, in units of reward; None:
+                freely.
+
+        Raises:
+            InputError: not one of these.
+        """
+        if kind is not None:
+            if kind not in get_args(CriticKind):
+                raise InputError(f"critic is {kind!r}, must be one of {', '.join(get_args(CriticKind))}")
+            self.critic_kind = kind
+            self.uses_global_state = kind != "own"
+        if value_clip is not None and value_clip <= 0:
+            raise InputError(f"value_clip is {value_clip}, must be above 0, or None")
+        self.value_clip = value_clip
+        return self
+
+    def memory(
+        self, kind: MemoryKind, *, size: int | None = None, max_seq_len: int | None = None
+    ) -> MTMAPPOConfig:
+        """Give actors memory.
+
+        Args:
+            kind: "none", "gru" or "lstm".
+            size: numbers that the memory holds (per product, where products share a network).
+            max_seq_len: steps through which gradients flow back; longer episodes are cut, with the state kept.
+        """
+        self.networks = self.networks.changed(memory=kind, memory_size=size, max_seq_len=max_seq_len)
+        return self
+
+    def network(self, kind: Literal["auto", "product", "mlp"] | None = None, **options: Any) -> MTMAPPOConfig:
+        """Choose the networks' kind and widths; `options` are the fields of `mtmappo_networks.Networks`."""
+        self.networks = self.networks.changed(kind=kind, **options)
+        return self
+
+    @override(PPOConfig)
+    def get_default_learner_class(self) -> type[MTMAPPOTorchLearner]:
+        """The learner with MTMA-PPO's losses, each part at its own speed."""
+        learner: type[MTMAPPOTorchLearner] = multi_timescale(MTMAPPOTorchLearner)
+        return learner
+
+    @override(PPOConfig)
+    def build_learner_connector(
+        self, input_observation_space: Any, input_action_space: Any, device: Any = None
+    ) -> LearnerConnectorPipeline:
+        """The pipeline from blocks to batches, with this configuration's discount."""
+        piece = BlockToBatch(
+            input_observation_space, input_action_space, discount=self.gamma, gae_lambda=self.lambda_
+        )
+        return LearnerConnectorPipeline(
+            connectors=[piece],
+            input_observation_space=input_observation_space,
+            input_action_space=input_action_space,
+        )
+
+    @override(PPOConfig)
+    def get_multi_rl_module_spec(
+        self,
+        *,
+        env: Any = None,
+        spaces: Mapping[str, Any] | None = None,
+        inference_only: bool = False,
+        policy_dict: Mapping[str, Any] | None = None,
+        single_agent_rl_module_spec: RLModuleSpec | None = None,
+    ) -> MultiRLModuleSpec:
+        """Actors for the policies, and for learners the critics that judge them."""
+        if policy_dict is None:
+            policy_dict, _ = self.get_multi_agent_setup(env=env, spaces=spaces)
+        described = describe_networks(self, policy_dict, spaces=spaces or {}, env=env)
+        specs = {
+            policy: RLModuleSpec(
+                module_class=ActorModule,
+                observation_space=policy_dict[policy].observation_space,
+                action_space=policy_dict[policy].action_space,
+                inference_only=inference_only,
+                model_config=actor,
+                catalog_class=PPOCatalog,
+            )
+            for policy, actor in described.actors.items()
+        }
+        if not inference_only:
+            for name, (space, critic) in described.critics.items():
+                specs[name] = RLModuleSpec(
+                    module_class=CriticModule,
+                    observation_space=space,
+                    # A critic does not act; RLlib wants a space of every module.
+                    action_space=next(iter(policy_dict.values())).action_space,
+                    learner_only=True,
+                    model_config=critic,
+                    catalog_class=PPOCatalog,
+                )
+        return MultiRLModuleSpec(rl_module_specs=specs)
+
+    @override(PPOConfig)
+    def validate(self) -> None:
+        """Refuse what has no meaning here, before Ray starts.
+
+        Raises:
+            InputError: naming the setting, its value and what is allowed.
+        """
+        super().validate()
+        if not self.use_critic or not self.use_gae:
+            raise InputError("use_critic and use_gae must be True: MTMA-PPO is an actor-critic method")
+        if self.vf_clip_param not in (None, float("inf")):
+            raise InputError(
+                f"vf_clip_param is {self.vf_clip_param}: RLlib's clipping stops the critic where it errs most; "
+                "use .critic(value_clip=...) to bound how far values move per update"
+            )
+        length = self.networks.max_seq_len
+        if self.networks.memory != "none" and self.minibatch_size and self.minibatch_size < length:
+            raise InputError(
+                f"minibatch_size is {self.minibatch_size}, must be at least max_seq_len = {length}: minibatches "
+                "of actors with memory hold whole sequences"
+            )
+
+
+class MTMAPPO(PPO):  # type: ignore[misc, unused-ignore]  # Ray's base is untyped
+    """Multi-timescale multi-agent PPO, after Jiang, Han, Peng and Zhang 2025, arXiv:2510.04272 (abstract).
+
+    An ordinary RLlib algorithm: `MTMAPPOConfig().build_algo()`, or `"MTMAPPO"` in Tune once this module is
+    imported. Its training step is PPO's; what differs is what the configuration puts in.
+    """
+
+    @classmethod
+    @override(PPO)
+    def get_default_config(cls) -> MTMAPPOConfig:
+        """A fresh configuration."""
+        return MTMAPPOConfig()
+
+
+register_trainable(NAME, MTMAPPO)
