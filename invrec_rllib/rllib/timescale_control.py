@@ -14,7 +14,7 @@ import invrec_rllib.learning.torch_schedule  # noqa: F401 (makes the kind "torch
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.timescale_meter import MovementMeter, PolicyMeter, norm_of
 from invrec_rllib.rllib.timescale_parts import PartClock, assign_to_parts
-from invrec_rllib.timescales import EVERY_OTHER_MODULE, DriftController, Part, Timescales
+from invrec_rllib.timescales import EVERY_OTHER_MODULE, DriftController, Part, Timescales, slowness
 
 
 @dataclass(eq=False)
@@ -241,8 +241,8 @@ class SpeedControl:
         Parts of one declared speed are one timescale, which goes by the first of them. The order is the declared
         one: that of the step sizes far out, however they stand at present.
         """
-        timescales = {_declared_speed(entry): entry for entry in sorted(self, key=_label, reverse=True)}
-        order = [entry for _, entry in sorted(timescales.items(), reverse=True)]
+        timescales = {_slowness(entry): entry for entry in sorted(self, key=_label, reverse=True)}
+        order = [entry for _, entry in sorted(timescales.items())]
         ratios = {}
         for fast, slow in pairwise(order):
             speed = fast.clock.rate(self.env_steps) / fast.clock.part.update_every
@@ -273,9 +273,8 @@ class SpeedControl:
                 entry.clock.load_state(saved)
 
 
-def _declared_speed(entry: PartOptimizer) -> tuple[float, float]:
-    part = entry.clock.part
-    return part.schedule(_FAR) / part.update_every, part.schedule(0) / part.update_every
+def _slowness(entry: PartOptimizer) -> tuple[float, ...]:
+    return slowness(entry.clock.part)
 
 
 def _label(entry: PartOptimizer) -> str:
