@@ -59,8 +59,10 @@ class JointEnv(ParallelEnv[str, Float32Array, Float32Array]):  # type: ignore[mi
         results = self.env.step(dict(zip(self.members, parts, strict=True)))
         self.agents = [FIRM] if self.env.agents else []
         first = self.members[0]
-        observations, *others = results
-        return ({FIRM: self._join(observations)}, *({FIRM: values[first]} for values in others))
+        observations, rewards, terminations, truncations, infos = (
+            {FIRM: values[first]} if k else {FIRM: self._join(values)} for k, values in enumerate(results)
+        )
+        return observations, rewards, terminations, truncations, infos
 
     def state(self) -> NDArray[Any]:
         """The environment's global state."""

@@ -126,7 +126,7 @@ def timescales_of(settings: TrainSettings) -> Timescales:
     """The learning speeds of a run: as its settings list them, or from its rates and exponents."""
     if settings.timescales is not None:
         return Timescales.from_data(settings.timescales)
-    actors = {
+    actors: dict[str, dict[str, Any]] = {
         INVENTORY: _speed(settings, settings.learning_rate_inventory, settings.power_inventory),
         RECOMMENDER: _speed(settings, settings.learning_rate_recommender, settings.power_recommender),
     }

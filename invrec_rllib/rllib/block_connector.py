@@ -54,7 +54,7 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
         super().__init__(input_observation_space, input_action_space)
         self._discount, self._lambda = discount, gae_lambda
 
-    def __call__(
+    def __call__(  # type: ignore[override]  # blocks stand in the place of episodes
         self, *, rl_module: Any, batch: dict[str, Any], episodes: Sequence[Block], **kwargs: Any
     ) -> dict[str, Any]:
         """The train batch of some blocks: module id -> column -> tensor (rows, ...)."""
@@ -214,12 +214,13 @@ def _critic_rows(
         for group in groups:
             seen = block.states if critic.reads == "state" else block.observations[group[0]]
             ordered = [agent for agent in critic.agents if agent in group] if len(group) > 1 else group
+            before = torch.stack([judged[agent].current for agent in ordered], dim=-1)
+            device = before.device
             columns = {
                 Columns.OBS: seen,
                 Postprocessing.VALUE_TARGETS: torch.stack([judged[a].targets for a in ordered], dim=-1),
-                OLD_VALUES: torch.stack([judged[a].current for a in ordered], dim=-1),
+                OLD_VALUES: before,
             }
-            device = columns[OLD_VALUES].device
             rows.append((name, {key: _tensor(value, device).flatten(0, 1) for key, value in columns.items()}))
     return rows
 

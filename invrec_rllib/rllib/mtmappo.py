@@ -21,7 +21,7 @@ from invrec_rllib.rllib.mtmappo_learner import MTMAPPOTorchLearner
 from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticModule
 from invrec_rllib.rllib.mtmappo_networks import Networks, describe_networks
 from invrec_rllib.rllib.timescale_config import timescales as set_timescales
-from invrec_rllib.rllib.timescale_learner import multi_timescale
+from invrec_rllib.rllib.timescale_learner import MultiTimescaleMixin, multi_timescale
 
 NAME = "MTMAPPO"
 CriticKind = Literal["shared", "separate", "own"]
@@ -49,7 +49,7 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
     """
 
     def __init__(self, algo_class: type[PPO] | None = None) -> None:
-        super().__init__(algo_class=algo_class or MTMAPPO)
+        super().__init__(algo_class=algo_class or MTMAPPO)  # type: ignore[no-untyped-call]
         self.critic_kind: CriticKind = "shared"
         self.value_clip: float | None = None
         self.networks = Networks()
@@ -57,10 +57,12 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
         self.gamma, self.lambda_ = 0.9, 0.8
         self.clip_param, self.use_kl_loss, self.entropy_coeff = 0.2, False, 0.0
         self.vf_clip_param = float("inf")
-        self.num_epochs, self.minibatch_size, self.train_batch_size_per_learner = 6, 416, 1664
+        self.training(num_epochs=6, minibatch_size=416, train_batch_size_per_learner=1664)
         self.num_env_runners, self.num_envs_per_env_runner = 0, 32
         self.lr = 3e-3
         fast_sampling(self)
+        # `build_learner_connector` below makes the whole pipeline; PPO's learner would add pieces for episodes.
+        self.learners(add_default_connectors_to_learner_pipeline=False)
 
     def timescales(self, spec: Any, *, strict: bool | None = None) -> MTMAPPOConfig:
         """Give every module, and every part of it, a learning speed; see `timescales.Timescales`.
@@ -115,10 +117,9 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
         return self
 
     @override(PPOConfig)
-    def get_default_learner_class(self) -> type[MTMAPPOTorchLearner]:
+    def get_default_learner_class(self) -> type[MultiTimescaleMixin]:
         """The learner with MTMA-PPO's losses, each part at its own speed."""
-        learner: type[MTMAPPOTorchLearner] = multi_timescale(MTMAPPOTorchLearner)
-        return learner
+        return multi_timescale(MTMAPPOTorchLearner)
 
     @override(PPOConfig)
     def build_learner_connector(
@@ -139,7 +140,7 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
         self,
         *,
         env: Any = None,
-        spaces: Mapping[str, Any] | None = None,
+        spaces: dict[str, Any] | None = None,
         inference_only: bool = False,
         policy_dict: Mapping[str, Any] | None = None,
         single_agent_rl_module_spec: RLModuleSpec | None = None,

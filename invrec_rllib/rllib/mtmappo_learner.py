@@ -71,21 +71,25 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
         """The loss of one minibatch, a scalar."""
-        if isinstance(self.module[module_id].unwrapped(), CriticModule):
-            return self._critic_loss(module_id, config, batch, fwd_out[VALUES])
-        return self._actor_loss(module_id, config, batch, fwd_out[Columns.ACTION_DIST_INPUTS])
+        module = self.module[module_id].unwrapped()
+        if isinstance(module, CriticModule):
+            return self._critic_loss(module, module_id, config, batch, fwd_out[VALUES])
+        return self._actor_loss(module, module_id, config, batch, fwd_out[Columns.ACTION_DIST_INPUTS])
 
-    def _critic_loss(self, module_id: str, config: Any, batch: Mapping[str, Any], values: Tensor) -> Tensor:
-        scaled = self.module[module_id].unwrapped().normalise
+    def _critic_loss(
+        self, module: CriticModule, module_id: str, config: Any, batch: Mapping[str, Any], values: Tensor
+    ) -> Tensor:
+        scaled = module.normalise
         targets = batch[Postprocessing.VALUE_TARGETS]
         loss = value_loss(
             scaled(values), scaled(targets), old_values=scaled(batch[OLD_VALUES]), clip=config.value_clip
         )
         self._keep(module_id, {VF_LOSS_KEY: loss, LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY: (values, targets)})
-        return config.vf_loss_coeff * loss
+        return loss * float(config.vf_loss_coeff)
 
-    def _actor_loss(self, module_id: str, config: Any, batch: Mapping[str, Any], inputs: Tensor) -> Tensor:
-        module = self.module[module_id].unwrapped()
+    def _actor_loss(
+        self, module: Any, module_id: str, config: Any, batch: Mapping[str, Any], inputs: Tensor
+    ) -> Tensor:
         mask = batch.get(Columns.LOSS_MASK)
         terms = _TERMS.get(module.distribution) or _terms_of(module)
         loss = clipped_surrogate(
@@ -97,11 +101,12 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
         )
         entropy = masked_mean(terms.entropy(inputs), mask)
         self._keep(module_id, {POLICY_LOSS_KEY: loss, ENTROPY_KEY: entropy})
-        loss = loss - self.entropy_coeff_schedulers_per_module[module_id].get_current_value() * entropy
+        loss = loss - float(self.entropy_coeff_schedulers_per_module[module_id].get_current_value()) * entropy
         if config.use_kl_loss:
             divergence = masked_mean(terms.kl(batch[Columns.ACTION_DIST_INPUTS], inputs), mask)
             self._keep(module_id, {LEARNER_RESULTS_KL_KEY: divergence})
-            loss = loss + self.curr_kl_coeffs_per_module[module_id] * divergence
+            coefficient: Any = self.curr_kl_coeffs_per_module[module_id]
+            loss = loss + coefficient * divergence
         return loss
 
     def _keep(self, module_id: str, figures: dict[str, Any]) -> None:
@@ -133,9 +138,9 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
         **kwargs: Any,
     ) -> Any:
         """Minibatches by index instead of by slicing, shuffling and concatenating `SampleBatch`es."""
-        batch = self._make_batch_if_necessary(training_data=training_data)
+        batch: Any = self._make_batch_if_necessary(training_data=training_data)  # type: ignore[no-untyped-call]
         for module_id in list(batch.policy_batches):
-            if not self.should_module_be_updated(module_id, batch):
+            if not self.should_module_be_updated(module_id, batch):  # type: ignore[no-untyped-call]
                 del batch.policy_batches[module_id]
         self._follow_targets(batch)
         return Minibatches(
@@ -151,7 +156,8 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
         for module_id in sorted(batch.policy_batches):
             module = self.module[module_id].unwrapped()
             if isinstance(module, CriticModule) and module.output.normalisation != "none":
-                moments = module.output.moments(batch.policy_batches[module_id][Postprocessing.VALUE_TARGETS])
+                targets: Any = batch.policy_batches[module_id][Postprocessing.VALUE_TARGETS]
+                moments = module.output.moments(targets)
                 if self.config.num_learners > 1:
                     torch.distributed.all_reduce(moments)
                 module.output.absorb(moments)

@@ -26,7 +26,7 @@ class ActorModule(TorchRLModule):
         """Build the actor; it is all there is, on env runners as on learners."""
         description = cast(dict[str, Any], self.model_config)
         self.distribution: str = description["distribution"]
-        self.actor = build_actor(description)
+        self.actor: Any = build_actor(description)
 
     def get_initial_state(self) -> dict[str, Any]:
         """Memory at an episode's start, without batch axis; empty where the actor has none."""
@@ -54,7 +54,7 @@ class CriticModule(TorchRLModule):
         config = cast(dict[str, Any], self.model_config)
         self.agents: tuple[str, ...] = tuple(config["agents"])
         self.reads: str = config["reads"]
-        self.critic = build_critic(config)
+        self.critic: Any = build_critic(config)
 
     def values(self, seen: Tensor) -> Tensor:
         """Values in units of reward, (..., K), of states or observations (..., D)."""

@@ -195,9 +195,7 @@ def _product_actor(
     return _product_part(world, networks, policy, agents)
 
 
-def _product_part(
-    world: InvRecEnv, networks: Networks, policy: str, agents: Sequence[str]
-) -> dict[str, Any]:
+def _product_part(world: InvRecEnv, networks: Networks, policy: str, agents: Sequence[str]) -> dict[str, Any]:
     cast = [world.cast[name] for name in agents]
     layouts = {world.observation_layout(agent.name) for agent in cast}
     departments = {agent.department for agent in cast}
