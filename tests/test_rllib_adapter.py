@@ -27,8 +27,8 @@ from invrec_rllib.rllib.quiet import build_quietly, drop_from_stderr, resources_
 from invrec_rllib.rllib.register import (
     ENV_NAME,
     AdapterCreator,
-    _make_invrec,
     make_env_config,
+    make_invrec,
     register,
     register_parallel_env,
 )
@@ -303,7 +303,7 @@ def fake_world(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_the_environments_config_becomes_scenario_and_options(fake_world: list[dict[str, Any]]) -> None:
     config = make_env_config(load_scenario("tiny"), seed=3, seed_stream=1, reward="siloed")
     assert config == {"scenario": load_scenario("tiny"), "reward": "siloed", "seed": 3, "seed_stream": 1}
-    adapter = AdapterCreator(_make_invrec)(config)
+    adapter = AdapterCreator(make_invrec)(config)
     assert fake_world[-1] == {"scenario": load_scenario("tiny"), "reward": "siloed"}
     adapter.reset()
     assert adapter.seeds.record()["stream"] == 1
@@ -493,7 +493,7 @@ def test_a_quiet_run_prints_nothing_and_a_failing_runner_is_still_heard() -> Non
 
 def test_the_real_environment_passes_rllibs_check_and_ends_by_truncation() -> None:
     config = make_env_config("tiny", seed=1)
-    adapter = AdapterCreator(_make_invrec)(config)
+    adapter = AdapterCreator(make_invrec)(config)
     check_multiagent_environments(adapter)
     observations, _ = adapter.reset()
     assert list(observations) == ["inventory", "recommender"]

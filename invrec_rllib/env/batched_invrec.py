@@ -33,6 +33,7 @@ class BatchedInvRec:
     Attributes:
         agents, num_envs, observation_spaces, action_spaces, state_space: see `BatchedEnv`.
         with_state: as given.
+        members: the agents in `InvRecEnv`'s own order, the inventory's first.
 
     Raises:
         InputError, ScenarioError: an option is not valid, or `num_envs` is below 1.
@@ -49,7 +50,8 @@ class BatchedInvRec:
         if num_envs < 1:
             raise InputError(f"num_envs is {num_envs}, must be at least 1")
         self._firm = InvRecEnv(**{**options, "render_mode": None})
-        self.agents = tuple(sorted(self._firm.possible_agents, key=str))
+        self.members = list(self._firm.possible_agents)
+        self.agents = tuple(sorted(self.members, key=str))
         self.num_envs = num_envs
         self.observation_spaces: dict[str, Space[Any]] = dict(self._firm.observation_spaces)
         self.action_spaces: dict[str, Space[Any]] = dict(self._firm.action_spaces)

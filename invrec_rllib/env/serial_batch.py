@@ -48,16 +48,14 @@ class SerialBatch:
             raise InputError("envs must hold at least one environment")
         self.envs = list(envs)
         first = self.envs[0].unwrapped
-        self._names = {str(name): name for name in sorted(first.possible_agents, key=str)}
-        self.agents = tuple(self._names)
+        self.agents = tuple(sorted(first.possible_agents, key=str))
         self.num_envs = len(self.envs)
         self.observation_spaces = {
-            agent: _checked(first.get_observation_space(name), f"observation of {agent!r}")
-            for agent, name in self._names.items()
+            agent: _checked(first.get_observation_space(agent), f"observation of {agent!r}")
+            for agent in self.agents
         }
         self.action_spaces = {
-            agent: _checked(first.get_action_space(name), f"action of {agent!r}")
-            for agent, name in self._names.items()
+            agent: _checked(first.get_action_space(agent), f"action of {agent!r}") for agent in self.agents
         }
         self.with_state = with_state
         self._seed = seed
@@ -84,12 +82,10 @@ class SerialBatch:
         terminated, truncated = (np.zeros(self.num_envs, dtype=np.bool_) for _ in range(2))
         infos: list[Mapping[str, Any]] = []
         for index, env in enumerate(self.envs):
-            seen, earned, ends, cuts, info = env.step(
-                {name: actions[agent][index] for agent, name in self._names.items()}
-            )
+            seen, earned, ends, cuts, info = env.step({agent: actions[agent][index] for agent in self.agents})
             self._seen[index] = self._complete(seen, "observation")
-            for agent, name in self._names.items():
-                rewards[agent][index] = earned.get(name, 0.0)
+            for agent in self.agents:
+                rewards[agent][index] = earned.get(agent, 0.0)
             terminated[index], truncated[index] = self._ending(ends, cuts)
             infos.append(next(iter(info.values()), {}))
         ended = np.flatnonzero(terminated | truncated)
@@ -117,7 +113,7 @@ class SerialBatch:
         return self._complete(seen, "first observation")
 
     def _complete(self, seen: Mapping[Any, Any], what: str) -> Mapping[Any, Any]:
-        missing = [agent for agent, name in self._names.items() if name not in seen]
+        missing = [agent for agent in self.agents if agent not in seen]
         if missing:
             raise InputError(
                 f"the environment gave no {what} for {missing}: fast sampling needs all agents in every step "
@@ -129,10 +125,10 @@ class SerialBatch:
         if ends.get("__all__", False) or cuts.get("__all__", False):
             terminated = bool(ends.get("__all__", False))
             return terminated, not terminated
-        gone = [agent for agent, name in self._names.items() if ends.get(name) or cuts.get(name)]
+        gone = [agent for agent in self.agents if ends.get(agent) or cuts.get(agent)]
         if len(gone) == len(self.agents):
             # Every agent has a flag of its own: over, and cut if any of them only was.
-            terminated = all(ends.get(name, False) for name in self._names.values())
+            terminated = all(ends.get(agent, False) for agent in self.agents)
             return terminated, not terminated
         if gone:
             raise InputError(
@@ -142,9 +138,7 @@ class SerialBatch:
         return False, False
 
     def _look(self, seen: Sequence[Mapping[Any, Any]], states: list[Any]) -> Look:
-        observations = {
-            agent: np.stack([np.asarray(each[name]) for each in seen]) for agent, name in self._names.items()
-        }
+        observations = {agent: np.stack([np.asarray(each[agent]) for each in seen]) for agent in self.agents}
         if not self.with_state:
             return Look(observations, None, None)
         if self._own_state:

@@ -1,0 +1,151 @@
+"""Gathering the steps of a batch of environments into a block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from invrec_rllib.env.batched import Array, Look, Moved
+from invrec_rllib.rllib.batched_policies import Acted
+from invrec_rllib.rllib.blocks import Block
+
+
+class BlockRecorder:
+    """Fills the arrays of one `Block` step by step.
+
+    Args:
+        policy_of: module id of each agent.
+        memory_every: steps between the states that are kept of modules with memory; None: there are none.
+        expected_steps: how many steps will come; where it is wrong, arrays are moved.
+
+    Attributes:
+        num_steps: steps so far.
+    """
+
+    def __init__(self, policy_of: dict[str, str], *, memory_every: int | None, expected_steps: int) -> None:
+        self._policy_of = policy_of
+        self._memory_every = memory_every
+        self._expected = max(expected_steps, 1)
+        self._columns: dict[tuple[str, ...], _Column] = {}
+        self._ends: list[Array] = []
+        self._finals: list[Look] = []
+        self._last: Look | None = None
+        self.num_steps = 0
+
+    @property
+    def wants_memory(self) -> bool:
+        """Whether the modules' states before the next step are to be kept."""
+        return self._memory_every is not None and self.num_steps % self._memory_every == 0
+
+    def remember(self, memory: dict[str, dict[str, Array]]) -> None:
+        """Keep the modules' states before the next step."""
+        for agent, state in memory.items():
+            for key, value in state.items():
+                self._put(("memory", agent, key), value)
+
+    def add(self, look: Look, acted: Acted, moved: Moved) -> None:
+        """Add a step: what was seen, what was done, what came of it."""
+        for name, values in (
+            ("observations", look.observations),
+            ("actions", acted.actions),
+            ("dist_inputs", acted.dist_inputs),
+            ("logp", acted.logp),
+            ("rewards", moved.rewards),
+            ("decides", look.decides or {}),
+        ):
+            for agent, array in values.items():
+                self._put((name, agent), array)
+        if look.state is not None:
+            self._put(("states",), look.state)
+        self._put(("terminated",), moved.terminated)
+        self._put(("truncated",), moved.truncated)
+        if moved.final is not None:
+            ended = np.flatnonzero(moved.terminated | moved.truncated)
+            self._ends.append(np.stack([np.full(ended.shape, self.num_steps), ended], axis=1))
+            self._finals.append(moved.final)
+        self._last = moved.look
+        self.num_steps += 1
+
+    def block(self) -> Block:
+        """All steps so far, at least one."""
+        assert self._last is not None
+        return Block(
+            policy_of=dict(self._policy_of),
+            observations=self._by_agent("observations"),
+            actions=self._by_agent("actions"),
+            dist_inputs=self._by_agent("dist_inputs"),
+            logp=self._by_agent("logp"),
+            rewards=self._by_agent("rewards"),
+            states=self._get("states"),
+            decides=self._by_agent("decides") or None,
+            terminated=self._columns["terminated",].array(),
+            truncated=self._columns["truncated",].array(),
+            last=self._last,
+            final_index=np.concatenate([np.empty((0, 2), dtype=np.int64), *self._ends]),
+            final=_join(self._finals),
+            memory=self._memory(),
+            memory_every=self._memory_every or self.num_steps,
+        )
+
+    def _put(self, key: tuple[str, ...], values: Array) -> None:
+        column = self._columns.get(key)
+        if column is None:
+            steps = self._expected
+            if key[0] == "memory" and self._memory_every:
+                steps = -(-steps // self._memory_every)
+            column = self._columns[key] = _Column(values, steps)
+        column.add(values)
+
+    def _get(self, name: str) -> Any:
+        column = self._columns.get((name,))
+        return None if column is None else column.array()
+
+    def _by_agent(self, name: str) -> dict[str, Any]:
+        return {key[1]: column.array() for key, column in self._columns.items() if key[0] == name}
+
+    def _memory(self) -> dict[str, dict[str, Array]]:
+        memory: dict[str, dict[str, Array]] = {}
+        for key, column in self._columns.items():
+            if key[0] == "memory":
+                memory.setdefault(key[1], {})[key[2]] = column.array()
+        return memory
+
+
+class _Column:
+    """One array that grows along its first axis."""
+
+    def __init__(self, first: Array, steps: int) -> None:
+        self._data: Array = np.empty((steps, *first.shape), dtype=first.dtype)
+        self._length = 0
+
+    def add(self, values: Array) -> None:
+        if self._length == len(self._data):
+            grown: Array = np.empty((2 * self._length, *self._data.shape[1:]), dtype=self._data.dtype)
+            grown[: self._length] = self._data
+            self._data = grown
+        self._data[self._length] = values
+        self._length += 1
+
+    def array(self) -> Array:
+        return self._data if self._length == len(self._data) else self._data[: self._length].copy()
+
+
+def _join(looks: list[Look]) -> Look | None:
+    if len(looks) < 2:
+        return looks[0] if looks else None
+    first = looks[0]
+    return Look(
+        {agent: np.concatenate([look.observations[agent] for look in looks]) for agent in first.observations},
+        None if first.state is None else np.concatenate([_given(look.state) for look in looks]),
+        None
+        if first.decides is None
+        else {
+            agent: np.concatenate([_given(look.decides)[agent] for look in looks]) for agent in first.decides
+        },
+    )
+
+
+def _given(value: Any) -> Any:
+    assert value is not None, "looks of one environment hold the same parts"
+    return value

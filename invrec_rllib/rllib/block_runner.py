@@ -1,0 +1,272 @@
+"""An env runner that steps a whole batch of environments per call, and hands over arrays."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from ray.rllib.callbacks.utils import make_callback
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.env_runner import NUM_ENV_STEP_FAILURES_LIFETIME
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER
+
+from invrec_rllib.env.batched import Array, BatchedEnv, Look, Moved
+from invrec_rllib.errors import InputError
+from invrec_rllib.rllib.batch_facade import BatchFacade
+from invrec_rllib.rllib.batched_policies import Acted, BatchedPolicies
+from invrec_rllib.rllib.block_metrics import EpisodeTally, log_steps, smoothing_window
+from invrec_rllib.rllib.block_recorder import BlockRecorder
+from invrec_rllib.rllib.block_support import check_connectors, check_settings, map_agents
+from invrec_rllib.rllib.blocks import STATE_SPACE, Block
+from invrec_rllib.rllib.callbacks import EconomicsCallback
+from invrec_rllib.rllib.register import make_batch
+
+_LOG = logging.getLogger("ray.rllib")
+
+
+class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # Ray's base is untyped
+    """Samples `num_envs_per_env_runner` environments in whole arrays: one forward pass per module and step.
+
+    It overrides how environments are made and sampled, and what is logged of episodes. Modules, weights, states,
+    checkpoints, metrics' reduction, and what `sample` does around the sampling (such as `on_sample_end`) are
+    RLlib's own. Use `fast_sampling` to set it.
+
+    What is handed over is one `Block` per call of `sample`:
+
+    - `truncate_episodes`: exactly the rollout fragment's steps; episodes go on in the next call.
+    - `complete_episodes`, or a number of episodes: from fresh episodes until so many have ended. Environments that
+      end in step, as `invrec_v0` does, give whole episodes alone; with others the block also holds the beginnings
+      of episodes that the next such call drops, which learners bootstrap from `Block.last`.
+
+    Metrics have RLlib's names; the items of the environment's steps are logged as the `EconomicsCallback` logs
+    them, which is therefore not called.
+
+    A configuration attribute ``uses_global_state = True`` makes the training runners record global states.
+
+    Raises:
+        InputError: the configuration asks for what whole arrays cannot give; see `block_support`.
+    """
+
+    batch: BatchedEnv | None = None
+    _policies: BatchedPolicies | None = None
+    _expected_steps = 1
+
+    def __init__(self, config: Any, **kwargs: Any) -> None:
+        check_settings(config)
+        super().__init__(config, **kwargs)
+        check_connectors(self._env_to_module, self._module_to_env)
+        self._callbacks = [each for each in self._callbacks if type(each) is not EconomicsCallback]
+
+    def make_env(self) -> None:
+        """Make the batch of environments, in place of RLlib's vector environment."""
+        if self.env is not None:
+            self.env.close()
+        context = self.config.env_config
+        if not isinstance(context, EnvContext):
+            context = EnvContext(
+                context, worker_index=self.worker_index, num_workers=self.config.num_env_runners
+            )
+        self.batch = make_batch(
+            self.config.env,
+            context,
+            num_envs=self.config.num_envs_per_env_runner,
+            with_state=getattr(self.config, "uses_global_state", False) and not self.config.in_evaluation,
+            seed=self._seed,
+        )
+        self.env = BatchFacade(self.batch)
+        self.num_envs = self.batch.num_envs
+        self._needs_initial_reset = True
+        self._policies = None
+        make_callback(
+            "on_environment_created",
+            callbacks_objects=self._callbacks,
+            callbacks_functions=self.config.callbacks_on_environment_created,
+            kwargs={
+                "env_runner": self,
+                "metrics_logger": self.metrics,
+                "env": self.env,
+                "env_context": context,
+            },
+        )
+
+    def get_spaces(self) -> Any:
+        """RLlib's spaces by module, and that of the global state where it is recorded."""
+        spaces = super().get_spaces()
+        if spaces and self.batch is not None and getattr(self.batch, "with_state", False):
+            spaces[STATE_SPACE] = (self.batch.state_space, None)
+        return spaces
+
+    def get_metrics(self) -> Any:
+        """What was sampled since the last call, reduced, under RLlib's names."""
+        if self._policies is not None:
+            self._tally.log(self.metrics, window=smoothing_window(self.config))
+        return super().get_metrics()
+
+    # RLlib offers no public hook between `sample`, with all that it does around, and the sampling itself.
+    def _sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[Any]:
+        if self._policies is None:
+            self._prepare()
+        if force_reset or num_episodes is not None or self._needs_initial_reset:
+            self._start()
+        if num_episodes is not None:
+            self._needs_initial_reset = True
+        if num_timesteps == 0 or num_episodes == 0:
+            return []
+        steps = None if num_timesteps is None else self._steps_for(num_timesteps)
+        recorder = self._collect(steps, num_episodes, explore=explore, random_actions=random_actions)
+        self._expected_steps = recorder.num_steps
+        block = recorder.block()
+        if num_episodes is not None:
+            block = self._trim(block, num_episodes)
+        log_steps(
+            self.metrics,
+            env_steps=len(block),
+            episodes=self._tally.num_finished,
+            policy_of=block.policy_of,
+        )
+        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=len(block))
+        return self._hand_over(block)
+
+    def _hand_over(self, block: Block) -> list[Any]:
+        return [block]
+
+    def _prepare(self) -> None:
+        batch = self._running_batch
+        assert self.module is not None, "RLlib makes the modules with the runner"
+        policy_of = map_agents(self.config.policy_mapping_fn, batch.agents)
+        self._policies = BatchedPolicies(
+            self.module,
+            batch,
+            policy_of=policy_of,
+            device=self._device,
+            normalize_actions=self.config.normalize_actions,
+            clip_actions=self.config.clip_actions,
+            seed=self._seed,
+        )
+        self._tally = EpisodeTally(policy_of, batch.num_envs)
+
+    @property
+    def _running_batch(self) -> BatchedEnv:
+        assert self.batch is not None, "RLlib samples runners with an environment only"
+        return self.batch
+
+    @property
+    def _acting(self) -> BatchedPolicies:
+        assert self._policies is not None, "made before the first sample"
+        return self._policies
+
+    def _start(self) -> None:
+        """Fresh episodes everywhere."""
+        self._look: Look = self._running_batch.reset()
+        self._acting.start()
+        self._tally.start()
+        self._needs_initial_reset = False
+
+    def _steps_for(self, num_timesteps: int) -> int:
+        per_step = self.num_envs
+        if self.config.count_steps_by == "agent_steps":
+            per_step *= len(self._running_batch.agents)
+        return -(-num_timesteps // per_step)
+
+    def _collect(
+        self, steps: int | None, episodes: int | None, *, explore: bool, random_actions: bool
+    ) -> BlockRecorder:
+        """Sample until so many steps or episodes are done; anew where the environment fails and is restarted."""
+        recorder = self._new_recorder(steps)
+        self._tally.mark()
+        clock = _Clock()
+        while recorder.num_steps < steps if steps is not None else self._tally.num_finished < (episodes or 0):
+            acted = self._act(recorder, explore=explore, random_actions=random_actions)
+            clock.lap(RLMODULE_INFERENCE_TIMER)
+            moved = self._step(acted.for_env)
+            clock.lap(ENV_STEP_TIMER)
+            if moved is None:
+                recorder = self._new_recorder(steps)
+                self._tally.mark()
+            else:
+                self._keep(recorder, acted, moved)
+            clock.lap(None)
+        for name, seconds in clock.laps.items():
+            self.metrics.log_value(name, seconds / recorder.num_steps, reduce="mean")
+        return recorder
+
+    def _new_recorder(self, steps: int | None) -> BlockRecorder:
+        return BlockRecorder(
+            self._acting.policy_of,
+            memory_every=self._acting.memory_every,
+            expected_steps=self._expected_steps if steps is None else steps,
+        )
+
+    def _act(self, recorder: BlockRecorder, *, explore: bool, random_actions: bool) -> Acted:
+        if recorder.wants_memory:
+            recorder.remember(self._acting.memory())
+        if random_actions:
+            return self._acting.act_randomly()
+        # As RLlib counts: all runners' steps, as far as this one knows of them.
+        runners = self.config.num_env_runners or 1
+        known = self.num_env_steps_sampled_lifetime // runners
+        timestep = (known + recorder.num_steps * self.num_envs) * runners
+        return self._acting.act(self._look, explore=explore, timestep=timestep)
+
+    def _keep(self, recorder: BlockRecorder, acted: Acted, moved: Moved) -> None:
+        recorder.add(self._look, acted, moved)
+        self._tally.add(moved)
+        if moved.final is not None:
+            self._acting.restart(moved.terminated | moved.truncated)
+        self._look = moved.look
+
+    def _step(self, actions: dict[str, Array]) -> Moved | None:
+        """Step the batch; None where it failed and was made anew, as `restart_failed_sub_environments` asks.
+
+        Raises:
+            InputError: the environment refuses what it was given.
+            RuntimeError: it failed otherwise, and is not to be restarted.
+        """
+        try:
+            return self._running_batch.step(actions)
+        except InputError:
+            raise
+        except Exception as error:
+            self.metrics.log_value(NUM_ENV_STEP_FAILURES_LIFETIME, 1, reduce="lifetime_sum")
+            if not self.config.restart_failed_sub_environments:
+                raise RuntimeError(f"a batched environment failed: {error!r}") from error
+            _LOG.exception(
+                "A batched environment failed; it is made anew, and what it gave in this call is lost."
+            )
+            self.make_env()
+            self._prepare()
+            self._start()
+            return None
+
+    def _trim(self, block: Block, num_episodes: int) -> Block:
+        """Leave out what goes beyond a number of episodes: whole environments, where all end in step."""
+        self._tally.keep_first(num_episodes)
+        in_step = (
+            bool((block.terminated | block.truncated)[-1].all()) and len(block.final_index) == self.num_envs
+        )
+        return block.columns(0, num_episodes) if in_step and num_episodes < self.num_envs else block
+
+
+class _Clock:
+    """Seconds by what they were spent on."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str | None) -> None:
+        """Book the time since the last lap; None: on nothing."""
+        now = time.perf_counter()
+        if name is not None:
+            self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now
