@@ -91,7 +91,7 @@ class JointBatch:
 
     def __init__(self, env: BatchedEnv, members: list[str]) -> None:
         self.env, self.members = env, members
-        self.agents = (FIRM,)
+        self.agents: tuple[str, ...] = (FIRM,)
         self.num_envs = env.num_envs
         self.observation_spaces: dict[str, gymnasium.Space[Any]] = {
             FIRM: _side_by_side([env.observation_spaces[name] for name in members])

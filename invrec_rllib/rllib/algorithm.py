@@ -15,6 +15,7 @@ from invrec_rllib.env.joint import FIRM
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rllib.callbacks import EconomicsCallback
 from invrec_rllib.rllib.modules import ProductModule
+from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
 from invrec_rllib.rllib.register import make_env_config, register
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.sim import Params, compile_scenario
@@ -97,9 +98,7 @@ def policies_of(settings: TrainSettings) -> list[str]:
     return [FIRM] if settings.agents == "joint" else list(AGENTS)
 
 
-def _mtmappo(settings: TrainSettings) -> Any:
-    from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
-
+def _mtmappo(settings: TrainSettings) -> MTMAPPOConfig:
     config = MTMAPPOConfig()
     if settings.agents == "joint":
         config.multi_agent(policies=[FIRM], policy_mapping_fn=policy_of_firm)

@@ -13,6 +13,10 @@ from invrec_rllib.env.batched import Array, Look
 from invrec_rllib.errors import InputError
 
 
+# What runners call the space of the global state, among the spaces that they report.
+STATE_SPACE = "__global_state__"
+
+
 def _new_id() -> str:
     return uuid.uuid4().hex
 

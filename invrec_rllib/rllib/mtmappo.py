@@ -148,7 +148,9 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
         """Actors for the policies, and for learners the critics that judge them."""
         if policy_dict is None:
             policy_dict, _ = self.get_multi_agent_setup(env=env, spaces=spaces)
-        described = describe_networks(self, policy_dict, spaces=spaces or {}, env=env)
+        described = describe_networks(
+            self, policy_dict, spaces=spaces or {}, with_critics=not inference_only, env=env
+        )
         specs = {
             policy: RLModuleSpec(
                 module_class=ActorModule,
@@ -160,17 +162,16 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
             )
             for policy, actor in described.actors.items()
         }
-        if not inference_only:
-            for name, (space, critic) in described.critics.items():
-                specs[name] = RLModuleSpec(
-                    module_class=CriticModule,
-                    observation_space=space,
-                    # A critic does not act; RLlib wants a space of every module.
-                    action_space=next(iter(policy_dict.values())).action_space,
-                    learner_only=True,
-                    model_config=critic,
-                    catalog_class=PPOCatalog,
-                )
+        for name, (space, critic) in described.critics.items():
+            specs[name] = RLModuleSpec(
+                module_class=CriticModule,
+                observation_space=space,
+                # A critic does not act; RLlib wants a space of every module.
+                action_space=next(iter(policy_dict.values())).action_space,
+                learner_only=True,
+                model_config=critic,
+                catalog_class=PPOCatalog,
+            )
         return MultiRLModuleSpec(rl_module_specs=specs)
 
     @override(PPOConfig)

@@ -17,11 +17,10 @@ from invrec_rllib.env.joint import FIRM, JointEnv
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.critics import Normalisation
 from invrec_rllib.learning.memory import MemoryKind
+from invrec_rllib.rllib.blocks import STATE_SPACE
 from invrec_rllib.rllib.register import ENV_NAME, SEED_KEY, STREAM_KEY, make_invrec
 
 NetworkKind = Literal["auto", "product", "mlp"]
-# Where a fast runner puts the space of the global state among the spaces that it reports.
-STATE_SPACE = "__global_state__"
 _STD = {"inventory": 0.2, "recommender": 0.8}
 
 
@@ -101,14 +100,20 @@ class Described:
 
 
 def describe_networks(
-    config: Any, policies: Mapping[str, Any], *, spaces: Mapping[str, Any], env: Any = None
+    config: Any,
+    policies: Mapping[str, Any],
+    *,
+    spaces: Mapping[str, Any],
+    with_critics: bool,
+    env: Any = None,
 ) -> Described:
-    """Descriptions of all networks of a configuration.
+    """Descriptions of the networks of a configuration.
 
     Args:
         config: the `MTMAPPOConfig`.
         policies: module id -> RLlib's `PolicySpec`, with spaces.
-        spaces: what the env runner reports; without it only actors can be described.
+        spaces: what the env runner reports.
+        with_critics: whether critics are described, or actors alone.
         env: RLlib's vector environment, where there is one.
 
     Raises:
@@ -124,7 +129,7 @@ def describe_networks(
             if world is not None
             else _mlp_actor(networks, policy, spec.observation_space, spec.action_space)
         )
-    if STATE_SPACE in spaces:
+    if with_critics:
         for name, judged, seen in _critics(config.critic_kind, policies, agents, spaces):
             reads = "observation" if config.critic_kind == "own" else "state"
             network = (
@@ -159,13 +164,17 @@ def _critics(
     kind: str, policies: Mapping[str, Any], agents: Mapping[str, Sequence[str]], spaces: Mapping[str, Any]
 ) -> list[tuple[str, list[str], gym.Space[Any]]]:
     """Name, judged agents and space read, of every critic."""
+    if kind == "own":
+        return [
+            (f"{policy}_critic", list(agents[policy]), spec.observation_space)
+            for policy, spec in policies.items()
+        ]
+    if STATE_SPACE not in spaces:
+        raise InputError("a central critic needs runners that record the global state: use BlockRunner")
     state = spaces[STATE_SPACE][0]
-    if kind == "shared":
-        return [("critic", sorted((name for some in agents.values() for name in some), key=str), state)]
-    return [
-        (f"{policy}_critic", list(agents[policy]), state if kind == "separate" else spec.observation_space)
-        for policy, spec in policies.items()
-    ]
+    if kind == "separate":
+        return [(f"{policy}_critic", list(agents[policy]), state) for policy in policies]
+    return [("critic", sorted((name for some in agents.values() for name in some), key=str), state)]
 
 
 def _world_of(config: Any) -> InvRecEnv | None:
