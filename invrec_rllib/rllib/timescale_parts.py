@@ -70,7 +70,7 @@ _Tier = Callable[[Sequence[str]], list[str]]
 def _tiers(parts: Mapping[str, Part]) -> list[_Tier]:
     explicit = {name: part.parameters for name, part in parts.items() if part.parameters}
     by_name = {
-        name: (rf"^{re.escape(name)}(\.|$)", _CUSTOMARY.get(name, r"(?!)"))
+        name: (_CUSTOMARY.get(name, rf"^{re.escape(name)}(\.|$)"),)
         for name in parts
         if name not in explicit and name != REST
     }
