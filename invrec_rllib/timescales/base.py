@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.timescales.asymptotics import Tail
-from invrec_rllib.timescales.values import known_keys, number
+from invrec_rllib.timescales.values import known_keys
 
 ScheduleData: TypeAlias = float | str | Sequence[Sequence[float]] | Mapping[str, Any]
 
@@ -89,7 +89,7 @@ def schedule_from_data(data: ScheduleLike, *, where: str = "schedule") -> Schedu
             return _from_mapping(data)
         if isinstance(data, (list, tuple)):
             return _from_mapping({"kind": "piecewise", "points": data})
-        return _from_mapping({"kind": "constant", "value": number("value", data)})
+        return _from_mapping({"kind": "constant", "value": data})
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
