@@ -59,13 +59,17 @@ class ProductEncoder(nn.Module):
 
     def cells(self, observation: Tensor, products: Tensor) -> Tensor:
         """Cell embeddings (..., M, N, cell_hidden) of flat observations and product embeddings."""
-        _, _, cells = self.layout.split(observation)
+        cells = self.layout.split(observation)[2].contiguous()
+        num_products = self.layout.num_products
         of_own, of_mean = self.cell_of_features.weight.chunk(2, dim=1)
-        segment = functional.linear(cells.mean(dim=-2, keepdim=True), of_mean)
+        # The mean over products and what is made of it are one product of matrices.
+        averages = (of_mean / num_products).repeat(1, num_products)
+        segment = functional.linear(cells.flatten(start_dim=-2), averages).unsqueeze(-2)
         mixed = functional.linear(cells, of_own).add_(segment)
         mixed = mixed.add_(self.cell_of_product(products).unsqueeze(-3)).relu_()
-        related: Tensor = self.cell_relate(mixed)
-        return related.relu_()
+        # In two axes the result is no view: changing a view in place costs copies on the way back.
+        related = self.cell_relate(mixed.flatten(end_dim=-2)).relu_()
+        return cast(Tensor, related.view(mixed.shape))
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor | None]:
         """Product embeddings (..., N, hidden) and cell embeddings (..., M, N, cell_hidden) or None.
