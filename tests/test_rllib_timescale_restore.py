@@ -81,12 +81,9 @@ def test_a_restored_learner_goes_on_bit_for_bit(config: Any, parts: Any, space: 
     assert same(states[0]["timescales"], states[1]["timescales"])
     assert same(states[0]["rl_module"], states[1]["rl_module"])
     assert same(states[0]["optimizer"], states[1]["optimizer"])
+    names = ("learning_rate", "effective_step", "kl_drift", "curr_kl_coeff")
     logged = [
-        {
-            name: float(value)
-            for name, value in figures(learner)["a"].items()
-            if "rate" in name or "kl" in name
-        }
+        {name: float(value) for name, value in figures(learner)["a"].items() if name.endswith(names)}
         for learner in (whole, rest)
     ]
     assert logged[0] == pytest.approx(logged[1], rel=1e-6)
