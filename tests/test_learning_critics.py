@@ -138,6 +138,18 @@ def test_equal_targets_do_not_divide_by_zero() -> None:
     torch.testing.assert_close(head(features(20)), before, rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.parametrize("num_values", [1, 2])
+@pytest.mark.parametrize("normalisation", ["none", "running", "popart"])
+def test_an_update_tells_how_values_moved(normalisation: Normalisation, num_values: int) -> None:
+    head = output(normalisation, num_values)
+    for mean in (300.0, 500.0):
+        before = head(features(20))
+        goal = targets(100, mean=mean)
+        moved = head.update(goal if num_values == 2 else goal[:, 0])
+        torch.testing.assert_close(moved(before), head(features(20)), rtol=1e-5, atol=5e-3)
+        assert normalisation == "running" or mean == 300.0 or torch.equal(moved(before), before)
+
+
 def test_statistics_are_saved_and_restored() -> None:
     head, copy = output("popart"), output("popart")
     head.update(targets(100))

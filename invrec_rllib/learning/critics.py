@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,20 @@ Normalisation: TypeAlias = Literal["none", "running", "popart"]
 NORMALISATIONS: tuple[Normalisation, ...] = ("none", "running", "popart")
 # Below these a spread is rounding error of float32, or of targets that are all but equal.
 MIN_STD, MIN_STD_OF_MEAN = 1e-4, 1e-3
+
+
+class Moved(NamedTuple):
+    """How an update of the statistics moved values, `scale x value + offset`, (K,) each.
+
+    A bound on how far values may move by learning needs old values that have moved along.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """What the critic says now where it said `values` before, (..., K), or (...) where K is 1."""
+        return self.scale * values + self.offset
 
 
 class ValueOutput(nn.Module):
@@ -93,15 +107,17 @@ class ValueOutput(nn.Module):
         return (values - self.mean[0]) / self.std[0]
 
     @torch.no_grad()
-    def update(self, targets: Tensor, mask: Tensor | None = None) -> None:
+    def update(self, targets: Tensor, mask: Tensor | None = None) -> Moved:
         """Let the statistics follow targets (..., K), or (...) where K is 1; nothing under "none".
 
         Args:
             targets: what the values should have been.
             mask: bool, (...): which targets count. None: all.
+
+        Returns:
+            How values moved by it.
         """
-        if self.normalisation != "none":
-            self.absorb(self.moments(targets, mask))
+        return self.absorb(self.moments(targets, mask))
 
     @torch.no_grad()
     def moments(self, targets: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -113,11 +129,12 @@ class ValueOutput(nn.Module):
         return torch.stack([number, rows.sum(0), rows.square().sum(0)])
 
     @torch.no_grad()
-    def absorb(self, moments: Tensor) -> None:
-        """Let the statistics follow targets of given `moments`; without any target nothing happens."""
+    def absorb(self, moments: Tensor) -> Moved:
+        """As `update`, of targets of given `moments`; without any target nothing happens."""
         number, total, squares = moments
+        stay = Moved(torch.ones_like(self.std), torch.zeros_like(self.std))
         if self.normalisation == "none" or not bool(number[0] > 0):
-            return
+            return stay
         self.num_updates += 1
         weight = max(self.rate, 1.0 / int(self.num_updates))
         newest = total / number
@@ -133,3 +150,6 @@ class ValueOutput(nn.Module):
         if self.normalisation == "popart" and int(self.num_updates) > 1:
             self.linear.weight.mul_((old_std / self.std)[:, None])
             self.linear.bias.copy_((old_std * self.linear.bias + old_mean - self.mean) / self.std)
+            return stay
+        scale = self.std / old_std
+        return Moved(scale, self.mean - scale * old_mean)
