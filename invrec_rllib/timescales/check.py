@@ -194,8 +194,10 @@ def _pair_notes(pair: list[RatioReport], upper: _Group, lower: _Group) -> Iterat
                 f"{names}: tends to 0 far out, but grows over this run "
                 f"({found.first:.3g} first, {found.last:.3g} last)."
             )
-        if found.tends_to_zero and found.of == "drift budgets" and not pair[0].tends_to_zero:
-            yield (
-                f"{names}: separate only as long as the factors of the step sizes stay within their bounds, "
-                "since the step sizes themselves do not separate."
-            )
+    steps_separate, *budgets_separate = [found.tends_to_zero for found in pair]
+    if budgets_separate and budgets_separate[0] != steps_separate:
+        yield f"{lower.title} over {upper.title}: " + (
+            "the step sizes separate and the drift budgets do not; budgets decide until a factor meets its bounds."
+            if steps_separate
+            else "the drift budgets separate and the step sizes do not; budgets decide until a factor meets its bounds."
+        )
