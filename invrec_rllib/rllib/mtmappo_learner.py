@@ -14,6 +14,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from torch import Tensor
 
+from invrec_rllib.learning.allocation import keep_freed_memory
 from invrec_rllib.learning.losses import (
     categorical_entropy,
     categorical_kl,
@@ -66,6 +67,11 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
     def rl_module_required_apis(cls) -> list[type]:
         """None: values come from critics, which are modules of their own."""
         return []
+
+    def build(self) -> None:
+        """Build the learner; its process keeps the memory that gradient steps free."""
+        keep_freed_memory()
+        super().build()
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
