@@ -16,7 +16,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib import timescale_restore
-from invrec_rllib.rllib.replicas import GradientAverage, average_figures, local_backward
+from invrec_rllib.rllib.replicas import GradientAverage, average_figures, share_buffers, without_ddp
 from invrec_rllib.rllib.timescale_control import SpeedControl
 from invrec_rllib.rllib.timescale_parts import assign_to_parts
 from invrec_rllib.timescales import Timescales
@@ -138,11 +138,23 @@ class MultiTimescaleMixin(TorchLearner):
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> Any:
         # Private, for lack of a public method around both passes. Modules in sorted order: RLlib's depends on
         # the hash seed of the process, and with it the order of random draws, and of DDP's sync of buffers.
-        with self._speeds_lock, local_backward(self._modules()):
-            return super()._update({mid: batch[mid] for mid in sorted(batch)}, **kwargs)
+        with self._speeds_lock, without_ddp(self._modules()):
+            result = super()._update({mid: batch[mid] for mid in sorted(batch)}, **kwargs)
+            if self.distributed:
+                share_buffers(self._modules())
+            return result
 
     def _modules(self) -> list[Any]:
-        return [self.module[mid] for mid in list(self.module.keys())]
+        return [self.module[mid] for mid in sorted(self.module.keys())]
+
+    def _create_iterator_if_necessary(self, **kwargs: Any) -> Any:
+        # Private, for lack of a public place where the minibatches of an update are known.
+        minibatches = super()._create_iterator_if_necessary(**kwargs)
+        self._one_minibatch = not kwargs.get("minibatch_size") and kwargs.get("num_epochs", 1) == 1
+        if self.distributed and minibatches == {}:
+            # Nothing to learn from here; the other learners may have something, and would wait for ever.
+            self._average().end_update()
+        return minibatches
 
     def compute_losses(self, *, fwd_out: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
         """The algorithm's losses; at the first minibatch of an update, note the policy before it."""
@@ -156,19 +168,19 @@ class MultiTimescaleMixin(TorchLearner):
         found = super().compute_gradients(loss_per_module, **kwargs)
         gradients: dict[Any, Any] = {ref: gradient for ref, gradient in found.items() if gradient is not None}
         if self.distributed:
-            gradients = self._average(gradients)
+            gradients = self._average()(gradients)
         if self._grad_scalers is not None:
             self._unscale(gradients)
         return gradients
 
-    def _average(self, gradients: Mapping[Any, Any]) -> dict[Any, Any]:
+    def _average(self) -> GradientAverage:
         if self._gradient_average is None:
             groups = [
                 [parameter for name in sorted(names) for parameter in self._parameters_of(name)]
                 for _, names in sorted(self._module_optimizers.items())
             ]
             self._gradient_average = GradientAverage(groups)
-        return self._gradient_average(gradients)
+        return self._gradient_average
 
     def _parameters_of(self, optimizer_name: str) -> list[Any]:
         return list(self._optimizer_parameters[self._named_optimizers[optimizer_name]])
@@ -247,6 +259,8 @@ class MultiTimescaleMixin(TorchLearner):
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Log what the update did, let the algorithm do what it does then, and count the update."""
         with self._speeds_lock:
+            if self.distributed and not self._one_minibatch:
+                self._average().end_update()
             average = average_figures if self.distributed else list
             for key, value in self._speeds.finish_update(average).items():
                 self.metrics.log_value(key, value, window=1)
