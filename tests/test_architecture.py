@@ -33,10 +33,11 @@ ROOMS = (
     "tuning",
     "benchmarks",
     "cli",
+    "examples",
 )
 FREE = ("errors",)
 # What drives RLlib's own algorithms from outside: training runs them, the benchmark measures its stock path.
-USES_RLLIB = ("rllib", "training", "tuning", "benchmarks")
+USES_RLLIB = ("rllib", "training", "tuning", "benchmarks", "examples")
 USES_TORCH = ("learning", *USES_RLLIB)
 # The simulator is pure NumPy.
 SIM_MAY_IMPORT = ("numpy", "scipy.special")
