@@ -147,13 +147,13 @@ def test_what_is_remembered_follows_its_product(memory: MemoryKind, per_cell: bo
     outputs, after = network(observation, state)
     moved, moved_after = network(
         permuted(observation, products=order, segments=torch.arange(3)),
-        {name: entry[:, order] for name, entry in state.items()},
+        {name: entry[..., order, :] for name, entry in state.items()},
     )
     mean, moved_mean = (entry.chunk(2, dim=-1)[0].reshape(3, 6, -1, 5) for entry in (outputs, moved))
     assert mean.std() > 0.01
     torch.testing.assert_close(moved_mean, mean[..., order])
     for name, entry in after.items():
-        torch.testing.assert_close(moved_after[name], entry[:, order])
+        torch.testing.assert_close(moved_after[name], entry[..., order, :])
 
 
 @pytest.mark.parametrize("per_cell", [False, True])

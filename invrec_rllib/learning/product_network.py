@@ -84,8 +84,9 @@ class ProductEncoder(nn.Module):
 class ProductActor(nn.Module):
     """Means of a Gaussian action per product, or per (segment, product), with one learned spread.
 
-    With a memory each product is remembered apart, with the same weights for all: what the memory holds is
-    added to the product's embedding, from which actions and cells then follow.
+    With a memory each product, or each (segment, product) pair where actions belong to pairs, is remembered apart,
+    with the same weights for all: what the memory holds is added to the embedding from which the action follows.
+    Blurred affinity scores are of pairs: that is where remembering them pays.
 
     Args:
         layout: of the observation.
@@ -93,7 +94,7 @@ class ProductActor(nn.Module):
         hidden, cell_hidden: widths, as in `ProductEncoder`.
         initial_std: standard deviation of the actions before training, in units of the action space.
         memory: "none", "gru" or "lstm".
-        memory_size: width H of a product's memory.
+        memory_size: width H of the memory of one product or pair.
 
     Raises:
         InputError: actions per cell from an observation without cell features, or an unknown memory.
@@ -116,8 +117,9 @@ class ProductActor(nn.Module):
         self.layout = layout
         self.per_cell = per_cell
         self.encoder = ProductEncoder(layout, hidden=hidden, cell_hidden=cell_hidden)
-        self.memory = None if memory == "none" else ResidualMemory(hidden, memory_size, kind=memory)
-        self.head = nn.Linear(cell_hidden if per_cell else hidden, 1)
+        width = cell_hidden if per_cell else hidden
+        self.memory = None if memory == "none" else ResidualMemory(width, memory_size, kind=memory)
+        self.head = nn.Linear(width, 1)
         # The zero action is the textbook's: training starts from it.
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.head.weight, std=0.01)
@@ -129,15 +131,18 @@ class ProductActor(nn.Module):
         return self.layout.num_products * (self.layout.num_segments if self.per_cell else 1)
 
     def initial_state(self) -> State:
-        """State of one environment before its first step, (N, H) by name; {} without a memory."""
-        return {} if self.memory is None else self.memory.memory.initial_state(self.layout.num_products)
+        """State of one environment before its first step, (N, H) or (M, N, H) by name; {} without a memory."""
+        if self.memory is None:
+            return {}
+        rows = (self.layout.num_segments,) if self.per_cell else ()
+        return self.memory.memory.initial_state(*rows, self.layout.num_products)
 
     def forward(self, observation: Tensor, state: State | None = None) -> Tensor | tuple[Tensor, State]:
         """Means and log standard deviations side by side, (..., 2 x number of actions).
 
         Args:
             observation: flat, (..., D); with a memory (B, T, D).
-            state: with a memory, and only then: (B, N, H) by name, from before the first step.
+            state: with a memory, and only then: (B, ...) by name as `initial_state`, from before the first step.
 
         Returns:
             The outputs; with a memory also the state after the last step.
@@ -148,9 +153,9 @@ class ProductActor(nn.Module):
         if (state is None) != (self.memory is None):
             raise InputError("a state must be given to actors with a memory, and to no others")
         products = self.encoder.products(observation)
-        if self.memory is not None:
-            products, state = self.memory(products, state)
         embedded = self.encoder.cells(observation, products) if self.per_cell else products
+        if self.memory is not None:
+            embedded, state = self.memory(embedded, state)
         mean = self.head(embedded).flatten(start_dim=observation.dim() - 1)
         outputs = torch.cat([mean, self.log_std.expand_as(mean)], dim=-1)
         return outputs if state is None else (outputs, state)
