@@ -27,7 +27,8 @@ class BatchedInvRec:
     Args:
         options: of `InvRecEnv`, ``scenario`` among them; ``render_mode`` is not used.
         num_envs: B, at least 1.
-        next_seed: the seed of the next episode of environment i; called once for each i at every reset.
+        next_seed: the seed of the next episode of environment i; called once for each i at every reset. Where it
+            has a method `close`, that is called by `close`.
         with_state: whether looks hold the global state.
 
     Attributes:
@@ -94,7 +95,10 @@ class BatchedInvRec:
         )
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Close the seeds, where they can be."""
+        close = getattr(self._next_seed, "close", None)
+        if close is not None:
+            close()
 
     def _look(self) -> Look:
         world = self._firm.world

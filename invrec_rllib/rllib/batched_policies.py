@@ -129,6 +129,12 @@ class BatchedPolicies:
                     held.setdefault(agent, {})["/".join(map(str, path))] = part
         return held
 
+    def nested(self, agent: str, flat: Mapping[str, Array]) -> Any:
+        """Arrays by the keys of `memory`, nested as the agent's module has its state."""
+        initial = self._initial[self.policy_of[agent]]
+        keys = ["/".join(map(str, path)) for path, _ in tree.flatten_with_path(initial)]
+        return tree.unflatten_as(initial, [flat[key] for key in keys])
+
     @torch.no_grad()
     def act(self, look: Look, *, explore: bool, timestep: int) -> Acted:
         """Actions for what is seen; states move on.

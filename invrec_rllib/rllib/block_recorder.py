@@ -44,7 +44,13 @@ class BlockRecorder:
             for key, value in state.items():
                 self._put(("memory", agent, key), value)
 
-    def add(self, look: Look, acted: Acted, moved: Moved) -> None:
+    def remember_after(self, memory: dict[str, dict[str, Array]]) -> None:
+        """Keep the modules' states after the step at hand; call it in every step, before `add`, or in none."""
+        for agent, state in memory.items():
+            for key, value in state.items():
+                self._put(("memory_after", agent, key), value)
+
+    def add(self, look: Look, acted: Acted, moved: Moved, *, with_items: bool = False) -> None:
         """Add a step: what was seen, what was done, what came of it."""
         for name, values in (
             ("observations", look.observations),
@@ -53,6 +59,7 @@ class BlockRecorder:
             ("logp", acted.logp),
             ("rewards", moved.rewards),
             ("decides", look.decides or {}),
+            ("items", moved.items if with_items else {}),
         ):
             for agent, array in values.items():
                 self._put((name, agent), array)
@@ -84,9 +91,17 @@ class BlockRecorder:
             last=self._last,
             final_index=np.concatenate([np.empty((0, 2), dtype=np.int64), *self._ends]),
             final=_join(self._finals),
-            memory=self._memory(),
+            memory=self._memory("memory"),
             memory_every=self._memory_every or self.num_steps,
         )
+
+    def items(self) -> dict[str, Array]:
+        """Figures of every step, (T, B) each, where they were kept."""
+        return self._by_agent("items")
+
+    def memory_after(self) -> dict[str, dict[str, Array]]:
+        """States after every step, by agent and key, (T, B, ...), where they were kept."""
+        return self._memory("memory_after")
 
     def _put(self, key: tuple[str, ...], values: Array) -> None:
         column = self._columns.get(key)
@@ -104,10 +119,10 @@ class BlockRecorder:
     def _by_agent(self, name: str) -> dict[str, Any]:
         return {key[1]: column.array() for key, column in self._columns.items() if key[0] == name}
 
-    def _memory(self) -> dict[str, dict[str, Array]]:
+    def _memory(self, name: str) -> dict[str, dict[str, Array]]:
         memory: dict[str, dict[str, Array]] = {}
         for key, column in self._columns.items():
-            if key[0] == "memory":
+            if key[0] == name:
                 memory.setdefault(key[1], {})[key[2]] = column.array()
         return memory
 

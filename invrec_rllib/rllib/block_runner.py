@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from ray.rllib.callbacks.utils import make_callback
 from ray.rllib.env.env_context import EnvContext
@@ -16,13 +16,21 @@ from invrec_rllib.env.batched import Array, BatchedEnv, Look, Moved
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.batch_facade import BatchFacade
 from invrec_rllib.rllib.batched_policies import Acted, BatchedPolicies
+from invrec_rllib.rllib.block_episodes import EpisodeBuilder, Segment, StepExtras
 from invrec_rllib.rllib.block_metrics import EpisodeTally, log_steps, smoothing_window
 from invrec_rllib.rllib.block_recorder import BlockRecorder
-from invrec_rllib.rllib.block_support import check_connectors, check_settings, map_agents
+from invrec_rllib.rllib.block_support import (
+    EPISODE_HOOKS,
+    check_connectors,
+    check_settings,
+    hooks,
+    map_agents,
+)
 from invrec_rllib.rllib.blocks import STATE_SPACE, Block
 from invrec_rllib.rllib.callbacks import EconomicsCallback
 from invrec_rllib.rllib.register import make_batch
 
+Handover = Literal["blocks", "episodes"]
 _LOG = logging.getLogger("ray.rllib")
 
 
@@ -40,6 +48,9 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
       end in step, as `invrec_v0` does, give whole episodes alone; with others the block also holds the beginnings
       of episodes that the next such call drops, which learners bootstrap from `Block.last`.
 
+    Callbacks at the creation, start and end of episodes are called when a call of `sample` is over, on RLlib's
+    episodes built of the block: they hold all their steps, at their start too.
+
     Metrics have RLlib's names; the items of the environment's steps are logged as the `EconomicsCallback` logs
     them, which is therefore not called.
 
@@ -49,12 +60,15 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         InputError: the configuration asks for what whole arrays cannot give; see `block_support`.
     """
 
+    handover: ClassVar[Handover] = "blocks"
     batch: BatchedEnv | None = None
+    _builder: EpisodeBuilder | None = None
     _policies: BatchedPolicies | None = None
     _expected_steps = 1
 
     def __init__(self, config: Any, **kwargs: Any) -> None:
         check_settings(config)
+        self._has_episode_hooks = bool(hooks(config, EPISODE_HOOKS))
         super().__init__(config, **kwargs)
         check_connectors(self._env_to_module, self._module_to_env)
         self._callbacks = [each for each in self._callbacks if type(each) is not EconomicsCallback]
@@ -72,12 +86,12 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             self.config.env,
             context,
             num_envs=self.config.num_envs_per_env_runner,
-            with_state=getattr(self.config, "uses_global_state", False) and not self.config.in_evaluation,
+            with_state=self._records_state,
             seed=self._seed,
         )
         self.env = BatchFacade(self.batch)
         self.num_envs = self.batch.num_envs
-        self._needs_initial_reset = True
+        self._needs_initial_reset, self._fresh = True, False
         self._policies = None
         make_callback(
             "on_environment_created",
@@ -93,10 +107,14 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
 
     def get_spaces(self) -> Any:
         """RLlib's spaces by module, and that of the global state where it is recorded."""
-        spaces = super().get_spaces()
-        if spaces and self.batch is not None and getattr(self.batch, "with_state", False):
+        spaces: dict[str, Any] = super().get_spaces()  # type: ignore[no-untyped-call]  # Ray's
+        if spaces and self.batch is not None and self._records_state:
             spaces[STATE_SPACE] = (self.batch.state_space, None)
         return spaces
+
+    @property
+    def _records_state(self) -> bool:
+        return getattr(self.config, "uses_global_state", False) and not self.config.in_evaluation
 
     def get_metrics(self) -> Any:
         """What was sampled since the last call, reduced, under RLlib's names."""
@@ -125,20 +143,49 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         steps = None if num_timesteps is None else self._steps_for(num_timesteps)
         recorder = self._collect(steps, num_episodes, explore=explore, random_actions=random_actions)
         self._expected_steps = recorder.num_steps
-        block = recorder.block()
         if num_episodes is not None:
-            block = self._trim(block, num_episodes)
+            self._tally.keep_first(num_episodes)
+        samples = self._hand_over(recorder, num_episodes, acted=not random_actions)
+        env_steps = sum(len(sample) for sample in samples)
         log_steps(
             self.metrics,
-            env_steps=len(block),
+            env_steps=env_steps,
             episodes=self._tally.num_finished,
-            policy_of=block.policy_of,
+            policy_of=self._acting.policy_of,
         )
-        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=len(block))
-        return self._hand_over(block)
+        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=env_steps)
+        return samples
 
-    def _hand_over(self, block: Block) -> list[Any]:
-        return [block]
+    def _hand_over(self, recorder: BlockRecorder, num_episodes: int | None, *, acted: bool) -> list[Any]:
+        """The block, or its episodes; callbacks on episodes are called on the latter."""
+        block = recorder.block()
+        if self._builder is not None:
+            states = {
+                agent: self._acting.nested(agent, flat) for agent, flat in recorder.memory_after().items()
+            }
+            extras = StepExtras(states, recorder.items(), self._weights_seq_no if acted else None)
+            segments = self._builder.build(block, extras)
+            if num_episodes is not None:
+                segments = [segment for segment in segments if segment.ended][:num_episodes]
+            if self._has_episode_hooks:
+                self._call_episode_hooks(segments)
+            if self.handover == "episodes":
+                return [segment.episode for segment in segments]
+        return [block if num_episodes is None else _trim(block, num_episodes)]
+
+    def _call_episode_hooks(self, segments: list[Segment]) -> None:
+        """The user's callbacks, on episodes that are complete already."""
+        for env, episode, began, ended in segments:
+            at: Any = {env: episode}
+            if began:
+                self._make_on_episode_callback("on_episode_created", env, at)
+                self._make_on_episode_callback("on_episode_start", env, at)
+            if ended:
+                self._make_on_episode_callback("on_episode_end", env, at)
+                # RLlib's record of an episode's earlier chunks, which that call passes on.
+                self._ongoing_episodes_for_metrics.pop(episode.id_, None)
+            else:
+                self._ongoing_episodes_for_metrics[episode.id_].append(episode)
 
     def _prepare(self) -> None:
         batch = self._running_batch
@@ -154,6 +201,12 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             seed=self._seed,
         )
         self._tally = EpisodeTally(policy_of, batch.num_envs)
+        if self.handover == "episodes" or self._has_episode_hooks:
+            self._builder = EpisodeBuilder(
+                batch,
+                mapping_fn=self.config.policy_mapping_fn,
+                lookback=self.config.episode_lookback_horizon,
+            )
 
     @property
     def _running_batch(self) -> BatchedEnv:
@@ -166,10 +219,15 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         return self._policies
 
     def _start(self) -> None:
-        """Fresh episodes everywhere."""
-        self._look: Look = self._running_batch.reset()
+        """Fresh episodes everywhere; where all have just begun, no reset skips them."""
+        if not self._fresh:
+            self._look: Look = self._running_batch.reset()
+            self._fresh = True
         self._acting.start()
         self._tally.start()
+        if self._builder is not None:
+            self._builder.start()
+        self._ongoing_episodes_for_metrics.clear()
         self._needs_initial_reset = False
 
     def _steps_for(self, num_timesteps: int) -> int:
@@ -219,10 +277,15 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         return self._acting.act(self._look, explore=explore, timestep=timestep)
 
     def _keep(self, recorder: BlockRecorder, acted: Acted, moved: Moved) -> None:
-        recorder.add(self._look, acted, moved)
+        if self._builder is not None:
+            recorder.remember_after(self._acting.memory())
+        recorder.add(self._look, acted, moved, with_items=self._has_episode_hooks)
         self._tally.add(moved)
+        self._fresh = False
         if moved.final is not None:
-            self._acting.restart(moved.terminated | moved.truncated)
+            ended = moved.terminated | moved.truncated
+            self._acting.restart(ended)
+            self._fresh = bool(ended.all())
         self._look = moved.look
 
     def _step(self, actions: dict[str, Array]) -> Moved | None:
@@ -248,13 +311,17 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             self._start()
             return None
 
-    def _trim(self, block: Block, num_episodes: int) -> Block:
-        """Leave out what goes beyond a number of episodes: whole environments, where all end in step."""
-        self._tally.keep_first(num_episodes)
-        in_step = (
-            bool((block.terminated | block.truncated)[-1].all()) and len(block.final_index) == self.num_envs
-        )
-        return block.columns(0, num_episodes) if in_step and num_episodes < self.num_envs else block
+
+class BlockEpisodeRunner(BlockRunner):
+    """The same, handing over RLlib's episodes, built in bulk, for algorithms and connectors that need them."""
+
+    handover: ClassVar[Handover] = "episodes"
+
+
+def _trim(block: Block, num_episodes: int) -> Block:
+    """Leave out environments beyond a number of episodes, where all ended in the last step and only there."""
+    in_step = (block.terminated | block.truncated)[-1].all() and len(block.final_index) == block.num_envs
+    return block.columns(0, num_episodes) if in_step and num_episodes < block.num_envs else block
 
 
 class _Clock:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.rllib.block_runner import BlockRunner
-
-Handover = Literal["blocks", "episodes"]
+from invrec_rllib.rllib.block_runner import BlockEpisodeRunner, BlockRunner, Handover
 
 
 def fast_sampling(config: AlgorithmConfig, *, handover: Handover = "blocks") -> AlgorithmConfig:
@@ -28,7 +26,7 @@ def fast_sampling(config: AlgorithmConfig, *, handover: Handover = "blocks") -> 
     """
     if handover not in get_args(Handover):
         raise InputError(f"handover is {handover!r}, must be one of {', '.join(get_args(Handover))}")
-    config.env_runners(env_runner_cls=BlockRunner)
+    config.env_runners(env_runner_cls=BlockRunner if handover == "blocks" else BlockEpisodeRunner)
     return config
 
 

@@ -37,8 +37,8 @@ class AdapterCreator:
         make_env: makes the parallel environment from the `env_config` without ``seed`` and ``seed_stream``;
             a function of an importable module, so that remote runners find it.
         make_batched: makes many of them as one `BatchedEnv`, from the same options and the keywords
-            ``num_envs``, ``next_seed`` (of environment i, to be called at each reset) and ``with_state``; None
-            where single ones must do.
+            ``num_envs``, ``next_seed`` (of environment i, to be called at each reset; its `close` when the
+            batch is closed) and ``with_state``; None where single ones must do.
     """
 
     make_env: Callable[[dict[str, Any]], Any]
