@@ -26,6 +26,7 @@ from ray.rllib.core.distribution.torch.torch_distribution import (
     TorchMultiCategorical,
     TorchSquashedGaussian,
 )
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule, MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
@@ -231,6 +232,37 @@ def test_logp_is_that_of_the_actions_under_the_inputs() -> None:
         distribution = TorchDiagGaussian.from_logits(torch.from_numpy(block.dist_inputs[agent]))
         expected = distribution.logp(torch.from_numpy(actions))
         np.testing.assert_allclose(block.logp[agent], expected, rtol=1e-4, atol=1e-4)
+
+
+class Shifted(MultiRLModule):
+    """Adds 1 to what its modules say, where RLlib lets a module of modules do so."""
+
+    def _forward_exploration(self, batch: Any, **kwargs: Any) -> Any:
+        out = super()._forward_exploration(batch, **kwargs)
+        return {
+            policy: {name: values + 1.0 for name, values in columns.items() if name == "action_dist_inputs"}
+            for policy, columns in out.items()
+        }
+
+
+def test_modules_of_modules_are_asked_where_they_have_something_to_say() -> None:
+    said = []
+    for cls in (MultiRLModule, Shifted):
+        spec = MultiRLModuleSpec(
+            multi_rl_module_class=cls,
+            rl_module_specs={agent: RLModuleSpec() for agent in ("inventory", "recommender")},
+        )
+        runner = deterministic(make_runner(BlockRunner, tiny_config(envs=2).rl_module(rl_module_spec=spec)))
+        said.append(runner.sample(num_timesteps=2)[0].dist_inputs["inventory"][0])
+        runner.stop()
+    np.testing.assert_allclose(said[1], said[0] + 1.0, rtol=1e-5)
+
+
+def test_modules_act_in_evaluation_mode() -> None:
+    runner = make_runner(BlockRunner, tiny_config(envs=2))
+    runner.module["inventory"].train()
+    runner.sample()
+    assert not any(part.training for part in runner.module["inventory"].modules())
 
 
 def test_without_exploration_actions_are_means() -> None:

@@ -64,7 +64,7 @@ def itemise_batch(before: State, outcome: Outcome, after: State) -> dict[str, Fl
     items["ordered"] = _total(outcome.order)
     items["delivered"] = _total(outcome.delivered)
     items["on_hand"] = _total(after.on_hand)
-    items["on_order"] = after.on_order.sum(axis=(1, 2), dtype=np.float64)
+    items["on_order"] = np.einsum("bnp->b", after.on_order).astype(np.float64)
     # Who waited is served first; the rest of the sales serve the period's own demand.
     waiting = before.backorders
     if waiting.any():
@@ -76,5 +76,6 @@ def itemise_batch(before: State, outcome: Outcome, after: State) -> dict[str, Fl
 
 def _total(units: IntArray) -> FloatArray:
     """Over products, (B,); counts are far below what 64-bit floats hold exactly."""
-    total: FloatArray = units.sum(axis=1, dtype=np.float64)
+    # Faster than `sum` on short rows.
+    total: FloatArray = np.einsum("bn->b", units).astype(np.float64)
     return total

@@ -185,7 +185,7 @@ def _stock_fields(params: Params) -> list[Field]:
     ]
     if params.pipeline_length:
         fields.append(Field("on_order", "product", 0, 8, "Units on order; if lead times are not all 0.",
-                            ALWAYS, SHARED, from_facts=lambda f: f.state.on_order.sum(axis=2), in_units=True))
+                            ALWAYS, SHARED, from_facts=lambda f: np.einsum("bnp->bn", f.state.on_order), in_units=True))
     if arrivals > 1:
         fields.append(Field("arrivals", "product", 0, 8,
                             "Units that arrive in 1, 2, ... periods; if above 1.",
@@ -206,7 +206,7 @@ def _demand_fields(params: Params) -> list[Field]:
         Field("last_sales", "product", 0, 8, "Units sold in the period before.", ALWAYS, SHARED,
               from_facts=lambda f: f.state.last_sales, in_units=True),
         Field("last_demand", "product", 0, 8, "Units asked for in the period before.",
-              ONLY_FULL, CLICKS, from_facts=lambda f: f.state.last_clicks.sum(axis=1), in_units=True),
+              ONLY_FULL, CLICKS, from_facts=lambda f: np.einsum("bmn->bn", f.state.last_clicks), in_units=True),
         Field("demand_unexposed", "product", 0, 8, "Mean demand without exposure, by the scores.",
               ONLY_FULL, ALWAYS, from_facts=lambda f: f.demand_unexposed, in_units=True),
         Field("demand_exposed", "product", 0, 8, "Mean demand if exposed alone to all, by the scores.",

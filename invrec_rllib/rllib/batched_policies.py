@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.distribution.torch.torch_distribution import TorchCategorical, TorchDiagGaussian
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
 
 from invrec_rllib.env.batched import Array, BatchedEnv, Look
 from invrec_rllib.errors import InputError
 
+# `_forward_exploration` and `_forward_inference` are RLlib's hooks for modules of one's own.
+_PUBLIC = ("forward_exploration", "forward_inference")
+_FORWARDS = (*_PUBLIC, "_forward_exploration", "_forward_inference", "_forward")
 _LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -90,6 +94,7 @@ class BatchedPolicies:
         }
         self.memory_every = _common_length(module, list(self._initial))
         self._states: dict[str, Any] = {}
+        self._plain = _is_plain(module, list(self._agents))
         self._to_env = {
             agent: env_action(space, normalize=normalize_actions, clip=clip_actions)
             for agent, space in env.action_spaces.items()
@@ -145,11 +150,7 @@ class BatchedPolicies:
             timestep: env steps sampled so far, for modules whose exploration depends on it.
         """
         batch = {policy: self._batch(policy, look) for policy in self._agents}
-        out = (
-            self._module.forward_exploration(batch, t=timestep)
-            if explore
-            else self._module.forward_inference(batch)
-        )
+        out = self._forward(batch, explore=explore, timestep=timestep)
         acted = Acted({}, {}, {}, {})
         for policy, agents in self._agents.items():
             columns = dict(out[policy])
@@ -170,6 +171,19 @@ class BatchedPolicies:
         """Actions drawn from the action spaces; states stay as they are."""
         actions = {agent: np.asarray(space.sample()) for agent, space in self._random.items()}
         return Acted(actions, actions, {}, {})
+
+    def _forward(self, batch: dict[str, Any], *, explore: bool, timestep: int) -> Any:
+        if not self._plain:
+            if explore:
+                return self._module.forward_exploration(batch, t=timestep)
+            return self._module.forward_inference(batch)
+        # What these methods do, less the walk over all submodules that puts each into evaluation mode every time.
+        return {
+            policy: self._module[policy]._forward_exploration(columns, t=timestep)
+            if explore
+            else self._module[policy]._forward_inference(columns)
+            for policy, columns in batch.items()
+        }
 
     def _batch(self, policy: str, look: Look) -> dict[str, Any]:
         agents = self._agents[policy]
@@ -261,6 +275,22 @@ def _common_length(module: MultiRLModule, stateful: list[str]) -> int | None:
     if len(set(lengths.values())) > 1:
         raise InputError(f"modules with memory must have one model_config['max_seq_len'], got {lengths}")
     return next(iter(lengths.values()), None)
+
+
+def _is_plain(module: MultiRLModule, policies: list[str]) -> bool:
+    """Whether the forward methods are RLlib's own, so that what they call can be called instead.
+
+    The modules are then put into evaluation mode, once.
+    """
+    parts: list[Any] = [module[policy] for policy in policies]
+    plain = all(getattr(type(module), name) is getattr(MultiRLModule, name) for name in _FORWARDS)
+    for part in parts:
+        plain &= isinstance(part, TorchRLModule)
+        plain &= all(getattr(type(part), name) is getattr(TorchRLModule, name, None) for name in _PUBLIC)
+    if plain:
+        for part in parts:
+            part.eval()
+    return plain
 
 
 def _as_tensor(value: Any) -> Tensor:

@@ -56,7 +56,11 @@ def episode_seed(
     }
     for name, value in key.items():
         check_word(name, value)
-    sequence = np.random.SeedSequence(run_seed, spawn_key=tuple(key.values()))
+    return _derive(run_seed, tuple(key.values()))
+
+
+def _derive(run_seed: int, key: tuple[int, ...]) -> int:
+    sequence = np.random.SeedSequence(run_seed, spawn_key=key)
     return int(sequence.generate_state(1, np.uint64)[0]) >> 1
 
 
@@ -144,13 +148,9 @@ class EpisodeSeeds:
         if self.run_seed is None and offered is not None:
             self._root = check_word("seed", offered, limit=2**128)
         self.episode += 1
-        self.seed = episode_seed(
-            self._root,
-            worker_index=self.worker_index,
-            env_index=self.env_index,
-            episode=self.episode,
-            stream=self.stream,
-            restart=self.restart,
+        # As `episode_seed`; the address was checked when it was made.
+        self.seed = _derive(
+            self._root, (self.stream, self.worker_index, self.env_index, self.restart, self.episode)
         )
         return self.seed
 

@@ -36,7 +36,7 @@ def simulate_period(
     # 3. Visitors choose among the products as they are exposed, whatever is in stock.
     weight = attraction(params, state.affinity, exposure, period=t)
     clicks = draw_clicks(params, weight, draws, period=t)
-    demand = clicks.sum(axis=1)
+    demand = np.einsum("bmn->bn", clicks)
     # 4. Who waited is served first, then first choices, then second choices.
     caught_up = np.minimum(placed.on_hand, state.backorders) if params.waits else None
     served = serve(

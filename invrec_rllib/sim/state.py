@@ -46,7 +46,8 @@ class State:
     @property
     def inventory_position(self) -> IntArray:
         """Units on hand plus on order less backorders, (B, N)."""
-        position: IntArray = self.on_hand + self.on_order.sum(axis=2) - self.backorders
+        # Faster than `sum` on short rows.
+        position: IntArray = self.on_hand + np.einsum("bnp->bn", self.on_order) - self.backorders
         return position
 
 
