@@ -21,6 +21,7 @@ from invrec_rllib.timescales import (
     InverseLog,
     Linear,
     Part,
+    Piecewise,
     PowerLaw,
     Schedule,
     TimescaleReport,
@@ -65,6 +66,7 @@ PAIRS = [
     (part(0.1), part(Linear(0.1, 0.0, 500)), 0.0),
     (part(0.1), part(Cosine(0.1, 500, final=0.02)), 0.2),
     (power(0.6), part(WarmUp(PowerLaw(0.1, 10, 1), 50)), 0.0),
+    (power(0.6), part(Linear(0.1, 0.0, 500)), 0.0),
     (part([[0, 0.1], [90, 0.05]]), part([[0, 0.1], [90, 0.01]]), 0.2),
     # What is slower in this run need not be so far out.
     (power(0.6, 0.01), part(0.0001), math.inf),
@@ -140,6 +142,7 @@ class Blind(Schedule):
         (Linear(0.1, 0.0, 400), False, True),
         (Linear(0.1, 0.0, 200), False, True),
         (Linear(0.01, 0.1, 1000), True, False),
+        (Piecewise([[0, 0.0], [500, 0.0], [1000, 0.1]]), True, False),
     ],
     ids=str,
 )
@@ -225,6 +228,19 @@ def test_a_clock_of_env_steps_counts_them_through_closed_gates() -> None:
     gated = part(half_life, clock="env_steps", update_every=4)
     (found,) = check({"all": gated}, num_updates=15, env_steps_per_update=500).parts
     assert found.last == pytest.approx(0.25 * 0.5 ** (12 * 500 / 1000))
+
+
+def test_an_update_takes_one_gradient_step_and_one_env_step_unless_said_otherwise() -> None:
+    report = check(
+        {
+            "updates": power(1, 0.4, offset=5),
+            "gradient": power(1, 0.3, offset=5, clock="gradient_steps"),
+            "env": power(1, 0.2, offset=5, clock="env_steps"),
+        },
+        num_updates=6,
+    )
+    assert [part.last for part in report.parts] == pytest.approx([0.2, 0.15, 0.1])
+    assert not report.strict
 
 
 def test_clocks_with_offsets_in_their_own_units_are_alike() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -17,10 +18,12 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.timescales import (
     Constant,
     DriftBudget,
+    DriftController,
     InverseLog,
     Part,
     Piecewise,
     PowerLaw,
+    Tail,
     Timescales,
     part,
     part_from_data,
@@ -123,6 +126,24 @@ def test_the_star_stands_for_modules_that_are_not_named() -> None:
         InputError, match=r"module 'anyone' is not named, and there is no '\*' .* named are 'critic'"
     ):
         Timescales.from_data({"critic": {"all": 0.2}}).of_module("anyone")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        part(0.1),
+        Constant(0.1),
+        DriftBudget(Constant(0.1)),
+        DriftController(DriftBudget(Constant(0.1))),
+        Timescales({"a": {"all": part(0.1)}}),
+        Tail(scale=1.0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_declarations_do_not_change(value: Any) -> None:
+    for field in dataclasses.fields(value):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field.name, None)
 
 
 def test_a_later_change_of_the_given_mapping_changes_nothing() -> None:
