@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,36 @@ def test_the_state_is_plain_data() -> None:
         return {type(value)}
 
     assert kinds(learner.get_state()["timescales"]) <= {str, int, float, bool, type(None), np.ndarray}
+
+
+def test_a_state_taken_while_a_thread_learns_is_of_one_moment() -> None:
+    config, parts = PPO, {"actor": {"schedule": 1e-2, "clock": "gradient_steps"}, "critic": FAST}
+    moments = {}
+    reference = fresh(config, parts, DISCRETE)
+    inner = reference._update
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        result = inner(*args, **kwargs)
+        moments.update([moment(reference.get_state(not_components="metrics_logger"))])
+        return result
+
+    reference._update = recorded
+    learn(reference, 0, HALF)
+    learner = fresh(config, parts, DISCRETE)
+    thread = threading.Thread(target=learn, args=(learner, 0, HALF))
+    states = []
+    thread.start()
+    while thread.is_alive():
+        states.append(learner.get_state(not_components="metrics_logger"))
+    seen = [moment(state) for state in states if moment(state)[0] > 0]
+    assert len({steps for steps, _ in seen}) > 3
+    assert all(moments[steps] == values for steps, values in seen)
+
+
+def moment(state: dict[str, Any]) -> tuple[int, tuple[float, ...]]:
+    """Gradient steps so far, and what they made of weights and of the optimizer's moments."""
+    steps = state["timescales"]["speeds"]["parts"]["b"]["critic"]["gradient_steps"]
+    sums = [float(np.abs(value).sum()) for values in state["rl_module"].values() for value in values.values()]
+    for optimizer in state["optimizer"].values():
+        sums += [float(np.abs(slot["exp_avg"]).sum()) for slot in optimizer["state"]["state"].values()]
+    return steps, tuple(sums)

@@ -48,11 +48,15 @@ def share_buffers(modules: Sequence[Any]) -> None:
             buffer.copy_(piece.view_as(buffer))
 
 
-def average_figures(values: list[float | None]) -> list[float | None]:
-    """Mean of each figure over the learners that have it; None where none has."""
-    sums = torch.tensor(
-        [[0.0, 0.0] if value is None else [value, 1.0] for value in values], dtype=torch.float64
-    )
+def average_figures(values: list[float | None], *, device: torch.device) -> list[float | None]:
+    """Mean of each figure over the learners that have it; None where none has.
+
+    Args:
+        values: as many on every learner.
+        device: of the learner: what its process group can exchange lies there.
+    """
+    rows = [[0.0, 0.0] if value is None else [value, 1.0] for value in values]
+    sums = torch.tensor(rows, dtype=torch.float64, device=device)
     dist.all_reduce(sums)
     return [total / count if count else None for total, count in sums.tolist()]
 

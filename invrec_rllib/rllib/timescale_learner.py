@@ -6,6 +6,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -246,12 +247,14 @@ class MultiTimescaleMixin(TorchLearner):
             parameter.grad = gradient
         for module_id, names in self._module_optimizers.items():
             scaler = scalers[module_id]
-            stepped = [
-                scaler.step(self._named_optimizers[name]) is None
+            given = [
+                name
                 for name in names
                 if any(parameter in gradients for parameter in self._parameters_of(name))
             ]
-            if stepped:
+            for name in given:
+                scaler.step(self._named_optimizers[name])
+            if given:
                 scaler.update()
                 scale = scaler.get_scale()
                 self.metrics.log_value((module_id, "_torch_grad_scaler_current_scale"), scale, window=1)
@@ -261,7 +264,7 @@ class MultiTimescaleMixin(TorchLearner):
         with self._speeds_lock:
             if self.distributed and not self._one_minibatch:
                 self._average().end_update()
-            average = average_figures if self.distributed else list
+            average = partial(average_figures, device=self.device) if self.distributed else list
             for key, value in self._speeds.finish_update(average).items():
                 self.metrics.log_value(key, value, window=1)
             for name, ratio in self._speeds.separations().items():
