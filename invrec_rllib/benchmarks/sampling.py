@@ -43,7 +43,7 @@ def benchmark_sampling(
     torch.set_num_threads(1)
     start_ray(1)
     try:
-        speeds["stock_1"] = _measure(_stock_config(scenario, settings), seconds=seconds)
+        speeds["stock_1"] = _measure(stock_config(settings), seconds=seconds)
         for count in envs:
             config = build_config(settings.model_copy(update={"envs_per_runner": count}))
             speeds[f"ours_{count}"] = _measure(config, seconds=seconds)
@@ -56,8 +56,14 @@ def benchmark_sampling(
     }
 
 
-def _stock_config(scenario: str, settings: TrainSettings) -> PPOConfig:
-    world = load_scenario(scenario)
+def stock_config(settings: TrainSettings, *, envs: int = 1) -> PPOConfig:
+    """What a user of RLlib alone would write: its own PettingZoo wrapper, with a run's scenario and networks.
+
+    Args:
+        settings: of the run.
+        envs: environments per runner.
+    """
+    world = load_scenario(settings.scenario)
     register_env(
         _STOCK_NAME, lambda _: ParallelPettingZooEnv(parallel_env(world, information=settings.information))
     )
@@ -65,7 +71,7 @@ def _stock_config(scenario: str, settings: TrainSettings) -> PPOConfig:
     return (
         PPOConfig()
         .environment(_STOCK_NAME)
-        .env_runners(num_env_runners=0, num_envs_per_env_runner=1, batch_mode="complete_episodes")
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=envs, batch_mode="complete_episodes")
         .multi_agent(policies=AGENTS, policy_mapping_fn=policy_of_agent)
         .rl_module(model_config=ours.model_config)
         .debugging(seed=settings.seed, log_level="ERROR")

@@ -1,4 +1,4 @@
-"""`invrec bench`: how fast the simulator is, and RLlib's sampling."""
+"""`invrec bench`: how fast the simulator is, RLlib's sampling, and training."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def add_commands(app: typer.Typer) -> None:
         )
     )(simulator)
     app.command(epilog=examples("invrec bench sampling", "invrec bench sampling --envs 32 --json"))(sampling)
+    app.command(epilog=examples("invrec bench training", "invrec bench training --envs 128 --json"))(training)
 
 
 def simulator(
@@ -82,6 +83,34 @@ def sampling(
         ratio = found["ratios"].get(path)
         table.add_row(path, f"{rate:,.0f}", "" if ratio is None else f"{ratio:.2f}")
     results().print(table)
+
+
+def training(
+    scenario: Annotated[str, typer.Option(help="Preset or file.")] = "paper",
+    envs: Annotated[int, typer.Option(min=1, help="Environments of the fast runner.")] = 256,
+    seconds: Annotated[float, typer.Option(min=0.0, help="Least time of a turn.")] = 2.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each path.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Sampling by the fast runner beside RLlib's own, and beside a bare loop; one core."""
+    from invrec_rllib.benchmarks.training import benchmark_training
+
+    with working("Sampling through each path in turn"):
+        found = benchmark_training(scenario, envs=envs, seconds=seconds, rounds=rounds)
+    if as_json:
+        print_json(found)
+        return
+    for title, figures, style in (
+        ("env steps/s", found["env_steps_per_second"], "{:,.0f}"),
+        ("ratio", found["ratios"], "{:.2f}"),
+    ):
+        table = Table(box=box.SIMPLE)
+        table.add_column("")
+        table.add_column(title, justify="right")
+        for name, figure in figures.items():
+            table.add_row(name, style.format(figure))
+        results().print(table)
+    results().print(_machine(found["machine"]), soft_wrap=True)
 
 
 def _machine(machine: dict[str, Any]) -> str:
