@@ -91,6 +91,10 @@ def test_value_loss_by_hand() -> None:
     values, targets, old = torch.tensor([0.5, 0.1]), torch.ones(2), torch.zeros(2)
     assert value_loss(values, targets).item() == pytest.approx((0.25 + 0.81) / 4)
     assert value_loss(values, targets, old_values=old, clip=0.2).item() == pytest.approx((0.64 + 0.81) / 4)
+    # From 2 a value may move to 2.2 towards 3, however far it went.
+    assert value_loss(
+        torch.tensor([2.9]), torch.tensor([3.0]), old_values=torch.tensor([2.0]), clip=0.2
+    ).item() == (pytest.approx(0.5 * 0.8**2))
     assert value_loss(torch.tensor([5.0]), torch.zeros(1), huber=2.0).item() == pytest.approx(2 * (5 - 1))
 
 
