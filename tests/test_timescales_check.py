@@ -445,6 +445,67 @@ Notes
     )
 
 
+def test_the_report_as_plain_data() -> None:
+    drift = DriftBudget(Constant(0.01), low=0.5, high=4)
+    slow, fast = part(0.2, update_every=2, drift=drift), part(Blind(Constant(0.4)), clock="env_steps")
+    report = check({"slow": slow, "fast": fast}, num_updates=9, strict=True)
+    common = {"frozen": False, "sum_diverges": True, "squares_converge": False}
+    assert report.to_dict() == {
+        "num_updates": 9,
+        "ok": False,
+        "order": [["m/fast"], ["m/slow"]],
+        "parts": [
+            {
+                "name": "m/fast",
+                "timescale": 1,
+                "clock": "env_steps",
+                "update_every": 1,
+                "first": 0.4,
+                "last": 0.4,
+                "form": None,
+                "judged": "numeric",
+                "factors": None,
+                **common,
+            },
+            {
+                "name": "m/slow",
+                "timescale": 2,
+                "clock": "updates",
+                "update_every": 2,
+                "first": 0.1,
+                "last": 0.1,
+                "form": "0.1",
+                "judged": "symbolic",
+                "factors": [0.5, 4.0],
+                **common,
+            },
+        ],
+        "ratios": [
+            {
+                "fast": ["m/fast"],
+                "slow": ["m/slow"],
+                "of": "step sizes",
+                "first": 0.25,
+                "last": 0.25,
+                "limit": None,
+                "tends_to_zero": False,
+                "judged": "numeric",
+            }
+        ],
+        "violations": list(report.violations),
+        "notes": list(report.notes),
+        "strict": True,
+    }
+    assert len(report.violations) == 3
+    assert "0.1 x 0.5..4" in str(report)
+    assert "Violations (errors)" in str(report)
+
+
+def test_parts_that_have_stopped_keep_the_order_they_came_in() -> None:
+    report = check({"b": part(Linear(0.1, 0, 5)), "a": part(Linear(0.3, 0, 5)), "c": part(Linear(0.2, 0, 5))})
+    assert report.order == (("m/a",), ("m/c",), ("m/b",))
+
+
 @pytest.mark.parametrize(
     ("run", "message"),
     [
