@@ -26,8 +26,15 @@ SLOW = Part(PowerLaw(1e-2, 5, 0.9), update_every=2)
 FAST = Part(PowerLaw(3e-2, 5, 0.6), clock="gradient_steps", grad_clip=1.0)
 DRIFTING = Part(PowerLaw(1e-2, 2000, 0.9), clock="env_steps", drift=drift_from_data(1e-3))
 PPO = PPOConfig().training(entropy_coeff=[[0, 0.1], [2000, 0.0]], use_kl_loss=True)
-APPO = APPOConfig().training(use_kl_loss=True, target_network_update_freq=1, circular_buffer_num_batches=1)
-SAC = SACConfig().training(target_network_update_freq=300, initial_alpha=0.6)
+# Batches bring 100 env steps: target networks move at 400 and at 800, half-way in between lies the checkpoint.
+APPO = APPOConfig().training(
+    use_kl_loss=True,
+    train_batch_size_per_learner=350,
+    target_network_update_freq=1,
+    circular_buffer_num_batches=1,
+    circular_buffer_iterations_per_batch=1,
+)
+SAC = SACConfig().training(target_network_update_freq=350, initial_alpha=0.6)
 CASES = [
     pytest.param(PPO, {"actor": SLOW, "critic": FAST}, DISCRETE, id="PPO"),
     pytest.param(PPO, {"actor": DRIFTING, "critic": FAST}, CONTINUOUS, id="PPO-drift"),
@@ -35,7 +42,7 @@ CASES = [
     pytest.param(IMPALAConfig(), {"actor": DRIFTING, "critic": FAST}, DISCRETE, id="IMPALA"),
     pytest.param(SAC, {"actor": SLOW, "critic": FAST, "alpha": 1e-2}, CONTINUOUS, id="SAC"),
     pytest.param(SAC, {"actor": SLOW, "critic": FAST, "alpha": 1e-2}, DISCRETE, id="SAC-discrete"),
-    pytest.param(DQNConfig().training(target_network_update_freq=300), {"all": SLOW}, DISCRETE, id="DQN"),
+    pytest.param(DQNConfig().training(target_network_update_freq=350), {"all": SLOW}, DISCRETE, id="DQN"),
 ]
 HALF = 5
 
@@ -90,6 +97,14 @@ def test_a_restored_learner_goes_on_bit_for_bit(config: Any, parts: Any, space: 
     assert logged[0] == pytest.approx(logged[1], rel=1e-6)
     for learner in (whole, half, rest):
         learner.shutdown()
+
+
+def test_a_learner_made_from_its_checkpoint_goes_on(tmp_path: Path) -> None:
+    learner = fresh(PPO, {"actor": SLOW, "critic": FAST}, DISCRETE)
+    learn(learner, 0, 2)
+    learner.save_to_path(str(tmp_path))
+    again = type(learner).from_checkpoint(str(tmp_path))
+    assert same(again.get_state()["timescales"]["speeds"], learner.get_state()["timescales"]["speeds"])
 
 
 def test_without_our_state_the_run_goes_on_elsewhere() -> None:

@@ -16,7 +16,7 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, NUM_ENV_STEPS_TRAINED_LIFETIME
 
 DISCRETE = gym.spaces.Discrete(3)
 CONTINUOUS = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -98,7 +98,7 @@ def update(learner: Any, batch: MultiAgentBatch, *, env_steps: int = 0, **kwargs
     Learner.update(
         learner,
         training_data=TrainingData(batch=batch),
-        timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps},
+        timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps, NUM_ENV_STEPS_TRAINED_LIFETIME: env_steps},
         _no_metrics_reduce=True,
         **kwargs,
     )

@@ -16,7 +16,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.rllib import timescale_restore
+from invrec_rllib.rllib import loss_scale, timescale_restore
 from invrec_rllib.rllib.replicas import GradientAverage, average_figures, share_buffers, without_ddp
 from invrec_rllib.rllib.timescale_control import SpeedControl
 from invrec_rllib.rllib.timescale_parts import assign_to_parts
@@ -50,6 +50,11 @@ class MultiTimescaleMixin(TorchLearner):
     has a policy); and for all modules ``separation/<slow>_over_<fast>``.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]  # Ray's
+        # IMPALA and APPO learn in a thread of their own while the actor is asked for its state.
+        self._speeds_lock = threading.RLock()
+
     def build(self) -> None:
         """Build the learner.
 
@@ -60,8 +65,6 @@ class MultiTimescaleMixin(TorchLearner):
             return
         declared = self.config.learner_config_dict.get(CONFIG_KEY)
         self._speeds = SpeedControl(None if declared is None else Timescales.from_data(declared))
-        # IMPALA and APPO learn in a thread of their own while the actor is asked for its state.
-        self._speeds_lock = threading.RLock()
         self._gradient_average: GradientAverage | None = None
         super().build()
 
@@ -171,7 +174,7 @@ class MultiTimescaleMixin(TorchLearner):
         if self.distributed:
             gradients = self._average()(gradients)
         if self._grad_scalers is not None:
-            self._unscale(gradients)
+            loss_scale.unscale(self._grad_scalers, self._optimizers(), gradients=gradients)
         return gradients
 
     def _average(self) -> GradientAverage:
@@ -216,7 +219,9 @@ class MultiTimescaleMixin(TorchLearner):
         if self._grad_scalers is None:
             super().apply_gradients(kept)
         else:
-            self._apply_scaled(kept)
+            scales = loss_scale.step(self._grad_scalers, self._optimizers(), gradients=kept)
+            for module_id, scale in scales.items():
+                self.metrics.log_value((module_id, "_torch_grad_scaler_current_scale"), scale, window=1)
         for entry in stepping:
             entry.clock.count_step()
 
@@ -229,35 +234,11 @@ class MultiTimescaleMixin(TorchLearner):
                         if parameter not in kept:
                             parameter.grad = None
 
-    def _unscale(self, gradients: Mapping[Any, Any]) -> None:
-        """Divide by the loss scale before anything is measured or clipped."""
-        scalers: Any = self._grad_scalers
-        for parameter, gradient in gradients.items():
-            parameter.grad = gradient
-        for module_id, names in self._module_optimizers.items():
-            for name in names:
-                if any(parameter in gradients for parameter in self._parameters_of(name)):
-                    scalers[module_id].unscale_(self._named_optimizers[name])
-
-    def _apply_scaled(self, gradients: Mapping[Any, Any]) -> None:
-        # RLlib updates a module's one scaler after each of its optimizers, which spoils the steps of all but the
-        # first, and asks it to step optimizers without gradients, which it refuses.
-        scalers: Any = self._grad_scalers
-        for parameter, gradient in gradients.items():
-            parameter.grad = gradient
-        for module_id, names in self._module_optimizers.items():
-            scaler = scalers[module_id]
-            given = [
-                name
-                for name in names
-                if any(parameter in gradients for parameter in self._parameters_of(name))
-            ]
-            for name in given:
-                scaler.step(self._named_optimizers[name])
-            if given:
-                scaler.update()
-                scale = scaler.get_scale()
-                self.metrics.log_value((module_id, "_torch_grad_scaler_current_scale"), scale, window=1)
+    def _optimizers(self) -> dict[str, list[Any]]:
+        return {
+            module_id: [self._named_optimizers[name] for name in names]
+            for module_id, names in self._module_optimizers.items()
+        }
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Log what the update did, let the algorithm do what it does then, and count the update."""
