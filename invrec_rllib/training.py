@@ -10,24 +10,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPOConfig
-from ray.rllib.core.rl_module.rl_module import RLModule
 
+from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation.compare import summarise
 from invrec_rllib.evaluation.comparison import Comparison
 from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.evaluation.trajectories import save_trajectories
+from invrec_rllib.learning.saved import Saved, save_actors
 from invrec_rllib.learning.settings import TrainSettings
-from invrec_rllib.rllib.algorithm import AGENTS, build_config
+from invrec_rllib.learning.trained import TrainedPolicy
+from invrec_rllib.rllib.algorithm import build_config, policies_of
 from invrec_rllib.rllib.callbacks import ECONOMICS
 from invrec_rllib.rllib.quiet import build_quietly, resources_needed, start_ray, stop_ray
 from invrec_rllib.rllib.register import register
 from invrec_rllib.rllib.seeding import TRAINING_STREAM, describe_seeding
-from invrec_rllib.rllib.trained import TrainedPolicy, load_trained, save_agents_file
+from invrec_rllib.rllib.trained import POLICY_FOLDER, actors_of, load_trained
 from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
 from invrec_rllib.runlog import RunLog
 from invrec_rllib.scenario import Scenario, load_scenario
@@ -104,6 +106,11 @@ def train(
     Raises:
         InputError, ScenarioError: the settings, the scenario or the folder are not valid; before Ray starts.
     """
+    if settings.algo == "ppo" and settings.network == "mlp":
+        raise InputError(
+            "network is 'mlp' with algo 'ppo': the actor of RLlib's own network cannot be told from its critic and "
+            "saved; choose algo 'mtmappo' or network 'product'"
+        )
     scenario = scenario or load_scenario(settings.scenario)
     config = build_config(settings, scenario=scenario)
     run = RunDir.create(out, settings, scenario=scenario)
@@ -265,20 +272,22 @@ class _Loop:
 
     def _evaluate(self, algorithm: Algorithm) -> Rollout:
         """Profit of the agents' mean actions, on episodes that never change."""
-        modules = {agent: cast(RLModule, algorithm.get_module(agent)) for agent in AGENTS}
-        pair = TrainedPolicy(modules, information=self.settings.information)
         return rollout(
             self.params,
-            pair,
+            TrainedPolicy(self._actors(algorithm)),
             seed=VALIDATION_SEED,
             episodes=self.settings.evaluate_episodes,
             information=self.settings.information,
         )
 
+    def _actors(self, algorithm: Algorithm) -> Saved:
+        about: dict[str, Any] = {"information": self.settings.information, "action_options": {}}
+        return actors_of(algorithm, policies_of(self.settings), about=about)
+
     def _checkpoint(self, algorithm: Algorithm, iteration: int) -> Path:
         def write(folder: Path) -> None:
             algorithm.save_to_path(folder)
-            save_agents_file(folder, information=self.settings.information, options={})
+            save_actors(folder / POLICY_FOLDER, self._actors(algorithm))
 
         return self.run.save_checkpoint(iteration, write)
 

@@ -37,7 +37,9 @@ def benchmark_sampling(
         `env_steps_per_second` by path (`stock_1`: RLlib's `ParallelPettingZooEnv` with one environment per
         runner; `ours_E`: our adapter with E), and `ratios` of ours to `stock_1`.
     """
-    settings = TrainSettings(scenario=scenario, seed=seed, network="mlp", hidden=_HIDDEN, env_runners=0)
+    settings = TrainSettings(
+        scenario=scenario, seed=seed, algo="ppo", network="mlp", hidden=_HIDDEN, env_runners=0
+    )
     speeds: dict[str, float] = {}
     # One core for every path, also where others have the rest.
     torch.set_num_threads(1)

@@ -39,7 +39,7 @@ from invrec_rllib.scenario import Scenario, save_scenario
 if TYPE_CHECKING:
     from invrec_rllib.evaluation.backtest import ReplayReport
     from invrec_rllib.evaluation.backtest_pair import PairReport
-    from invrec_rllib.rllib.trained import TrainedPolicy
+    from invrec_rllib.learning.trained import TrainedPolicy
     from invrec_rllib.scenario.calibration import Calibration
 
 _PAIR_POLICIES = ("traditional", "silo", "stock_aware")

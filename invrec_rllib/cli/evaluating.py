@@ -19,7 +19,7 @@ from invrec_rllib.scenario.files import write_text_atomically
 
 if TYPE_CHECKING:
     from invrec_rllib.evaluation import Comparison
-    from invrec_rllib.rllib.trained import TrainedPolicy
+    from invrec_rllib.learning.trained import TrainedPolicy
 
 # Not the seeds that `invrec train` validates and compares with.
 DEFAULT_SEED = 3_000_003

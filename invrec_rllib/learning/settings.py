@@ -28,7 +28,7 @@ class TrainSettings(BaseModel):
         default="grocery", description="Preset name, or path of a scenario file."
     )
     algo: Literal["mtmappo", "ppo"] = Field(
-        default="ppo",
+        default="mtmappo",
         description="mtmappo: central critic, a speed for every part; ppo: RLlib's own PPO and sampling.",
     )
     agents: Literal["two", "joint"] = Field(
@@ -40,18 +40,22 @@ class TrainSettings(BaseModel):
     steps_per_iteration: Count = Field(default=1664, description="Env steps sampled per iteration.")
     epochs: Count = Field(default=6, description="Passes over an iteration's steps.")
     minibatch_size: Count = Field(default=416, description="Steps per gradient step.")
-    learning_rate_inventory: Positive = Field(default=3e-3, description="Adam's step size, inventory agent.")
-    learning_rate_recommender: Positive = Field(default=3e-3, description="Adam's step size, recommender.")
-    learning_rate_critic: Positive = Field(default=3e-3, description="Adam's step size, critics (mtmappo).")
+    learning_rate_inventory: Positive = Field(default=2e-3, description="Adam's first step size, inventory.")
+    learning_rate_recommender: Positive = Field(
+        default=4e-3, description="Adam's first step size, recommender."
+    )
+    learning_rate_critic: Positive = Field(
+        default=4e-3, description="Adam's first step size, critics (mtmappo)."
+    )
     schedule: Literal["power_law", "linear"] = Field(
         default="power_law",
         description="How step sizes fall (mtmappo): a / (1 + n / offset)^power after n updates, or linearly to "
         "learning_rate_end. ppo: linearly.",
     )
-    power_critic: Power = Field(default=0.55, description="Exponent of the critic's step sizes.")
-    power_recommender: Power = Field(default=0.75, description="Exponent of the recommender's.")
-    power_inventory: Power = Field(default=0.95, description="Exponent of the inventory's.")
-    power_offset: Positive = Field(default=30.0, description="Updates after which step sizes begin to fall.")
+    power_critic: Power = Field(default=0.6, description="Exponent of the critic's step sizes.")
+    power_recommender: Power = Field(default=0.8, description="Exponent of the recommender's.")
+    power_inventory: Power = Field(default=1.0, description="Exponent of the inventory's.")
+    power_offset: Positive = Field(default=12.0, description="Updates after which step sizes begin to fall.")
     learning_rate_end: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.1, description="Linear schedule: share of the step sizes left at the last iteration."
     )
@@ -109,10 +113,12 @@ class TrainSettings(BaseModel):
     )
 
     env_runners: Annotated[int, Field(ge=0)] = Field(
-        default=2, description="Remote sampling processes; 0: sample in the training process."
+        default=0,
+        description="Remote sampling processes; 0: sample in the training process. mtmappo samples so fast that "
+        "more pays in large worlds only; ppo is faster with 2.",
     )
     envs_per_runner: Count = Field(
-        default=16, description="Environments that a sampling process steps together."
+        default=32, description="Environments that a sampling process steps together."
     )
     threads: Count = Field(
         default=1,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from invrec_rllib.env.batched import Array, Look
 from invrec_rllib.errors import InputError
 
-
 # What runners call the space of the global state, among the spaces that they report.
 STATE_SPACE = "__global_state__"
 

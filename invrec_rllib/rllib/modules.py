@@ -55,6 +55,18 @@ class ProductModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
                 **widths,
             )
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """The actor as `learning.build.build_actor` takes it."""
+        config = cast(dict[str, Any], self.model_config)
+        return {
+            "network": "product",
+            "distribution": "gaussian",
+            "per_cell": self.actor.per_cell,
+            "memory": "none",
+            **{key: config[key] for key in ("layout", "hidden", "cell_hidden", "initial_std")},
+        }
+
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {Columns.ACTION_DIST_INPUTS: self.actor(batch[Columns.OBS])}
 

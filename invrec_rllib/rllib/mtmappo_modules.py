@@ -24,9 +24,9 @@ class ActorModule(TorchRLModule):
 
     def setup(self) -> None:
         """Build the actor; it is all there is, on env runners as on learners."""
-        description = cast(dict[str, Any], self.model_config)
-        self.distribution: str = description["distribution"]
-        self.actor: Any = build_actor(description)
+        self.description = cast(dict[str, Any], self.model_config)
+        self.distribution: str = self.description["distribution"]
+        self.actor: Any = build_actor(self.description)
 
     def get_initial_state(self) -> dict[str, Any]:
         """Memory at an episode's start, without batch axis; empty where the actor has none."""
