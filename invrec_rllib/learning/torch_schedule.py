@@ -27,7 +27,7 @@ _REFUSED = {
     "SequentialLR": "it takes schedulers, which are no data; use piecewise or warm_up",
     "ChainedScheduler": "it takes schedulers, which are no data; use piecewise or warm_up",
 }
-# Two minutes' replay; whoever comes this far counts env steps, for which there are closed forms.
+# Minutes of replay; whoever comes this far counts env steps, for which there are closed forms.
 MOST_STEPS = 10_000_000
 # Set by the replay: the position is the caller's, the optimizer a dummy.
 _OURS = ("self", "optimizer", "last_epoch", "verbose")
@@ -52,7 +52,7 @@ class TorchSchedule(Schedule):
     The scheduler is replayed from 0 on an optimizer without gradients, each step once per process: the value at n
     depends on nothing but n. Between whole positions the value of the last one holds. OneCycleLR, which refuses
     steps beyond its end, keeps its last value; CosineAnnealingLR rises again after T_max, as in torch. Replaying
-    takes about ten microseconds per position, so clocks of updates and gradient steps suit it, and env steps by the
+    takes tens of microseconds per position, so clocks of updates and gradient steps suit it, and env steps by the
     million do not.
 
     Args:
