@@ -82,8 +82,8 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
             kind: "shared", one critic of the global state with a value for every agent; "separate", one of the
                 global state for each policy; "own", one for each policy of its own observations alone, as in
                 independent PPO.
-            value_clip: how far a value may move from what it was before the update, in units of reward; None:
-                freely.
+            value_clip: how far a value may move towards its target in one update, in spreads of the targets
+                (`learning.critics.ValueOutput.normalise`); None: freely.
 
         Raises:
             InputError: not one of these.

@@ -162,11 +162,13 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
         for module_id in sorted(batch.policy_batches):
             module = self.module[module_id].unwrapped()
             if isinstance(module, CriticModule) and module.output.normalisation != "none":
-                targets: Any = batch.policy_batches[module_id][Postprocessing.VALUE_TARGETS]
-                moments = module.output.moments(targets)
+                columns: Any = batch.policy_batches[module_id]
+                moments = module.output.moments(columns[Postprocessing.VALUE_TARGETS])
                 if self.config.num_learners > 1:
                     torch.distributed.all_reduce(moments)
-                module.output.absorb(moments)
+                moved = module.output.absorb(moments)
+                # What new statistics do to values is no change by learning, which `value_clip` bounds.
+                columns[OLD_VALUES] = moved(columns[OLD_VALUES])
 
 
 class Minibatches:
