@@ -17,6 +17,7 @@ from block_worlds import (
     tiny_config,
 )
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from ray.rllib.algorithms.appo import APPOConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.connectors.env_to_module import MeanStdFilter
@@ -34,7 +35,7 @@ from ray.tune import register_env
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.batched_policies import draw_actions, env_action
-from invrec_rllib.rllib.block_runner import BlockRunner
+from invrec_rllib.rllib.block_runner import BlockEpisodeRunner, BlockRunner
 from invrec_rllib.rllib.blocks import Block
 from invrec_rllib.rllib.callbacks import EconomicsCallback
 from invrec_rllib.rllib.fast_sampling import fast_sampling, global_state_wanted
@@ -452,9 +453,23 @@ def test_agents_that_end_one_by_one_are_refused(monkeypatch: pytest.MonkeyPatch)
         runner.sample()
 
 
-def test_the_helper_sets_the_runner_and_refuses_other_handovers() -> None:
-    config = fast_sampling(tiny_config(envs=2))
+def test_the_helper_sets_runner_and_learner_connector() -> None:
+    config = fast_sampling(tiny_config(envs=2).training(gamma=0.5, lambda_=0.25))
     assert config.env_runner_cls is BlockRunner
+    assert not config.add_default_connectors_to_learner_pipeline
     assert isinstance(make_runner(BlockRunner, config).sample()[0], Block)
+    # Called again it takes the new figures; not called again, they are missed.
+    config.training(gamma=0.75)
+    with pytest.raises(InputError, match=r"gamma and lambda_ are 0\.75 and 0\.25, .* with 0\.5 and 0\.25"):
+        make_runner(BlockRunner, config)
+    make_runner(BlockRunner, fast_sampling(config))
+
+
+def test_the_helper_refuses_what_does_not_read_blocks() -> None:
     with pytest.raises(InputError, match="handover is 'batches'"):
-        fast_sampling(config, handover="batches")  # type: ignore[arg-type]
+        fast_sampling(tiny_config(envs=2), handover="batches")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="for PPO, got APPOConfig"):
+        fast_sampling(APPOConfig())
+    with pytest.raises(InputError, match="needs the learner connector for itself"):
+        fast_sampling(tiny_config(envs=2).training(learner_connector=lambda *spaces: None))
+    assert fast_sampling(APPOConfig(), handover="episodes").env_runner_cls is BlockEpisodeRunner

@@ -50,7 +50,8 @@ def test_a_slice_holds_whole_environments_and_their_own_ends() -> None:
     block = make_block(steps=3, envs=5)
     part = block.slice(slice(3, 12))
     assert len(block) == 15
-    assert len(part) == 9
+    assert part.env_steps() == len(part) == 9
+    assert part.agent_steps() == 9
     np.testing.assert_array_equal(part.observations["a"][0, :, 1], [1, 2, 3])
     np.testing.assert_array_equal(part.memory["a"]["h"][0, :, 1], [1, 2, 3])
     np.testing.assert_array_equal(part.last.observations["a"][:, 1], [1, 2, 3])

@@ -51,8 +51,9 @@ def test_returns_are_distributed_as_those_of_rllibs_runner() -> None:
     assert 0.7 < np.std(ours) / np.std(theirs) < 1.4
 
 
-def test_ppo_evaluates_what_it_was_asked_to(cluster: None) -> None:
-    config = fast_sampling(tiny_config(envs=8).callbacks(EconomicsCallback), handover="episodes")
+@pytest.mark.parametrize("handover", ["blocks", "episodes"])
+def test_ppo_trains_and_evaluates_as_it_was_asked_to(cluster: None, handover: Any) -> None:
+    config = fast_sampling(tiny_config(envs=8).callbacks(EconomicsCallback), handover=handover)
     config.evaluation(
         evaluation_interval=1,
         evaluation_duration=5,

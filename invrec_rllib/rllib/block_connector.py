@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -101,6 +102,25 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
                 columns[Postprocessing.VALUE_TARGETS] = targets
             rows.append((policy, _rows(block, agent, modules[policy], columns, device)))
         return rows + _critic_rows(block, modules, judged)
+
+
+@dataclass(frozen=True)
+class BlocksToBatches:
+    """Makes `BlockToBatch`; what RLlib's ``training(learner_connector=...)`` takes.
+
+    Attributes:
+        discount: per step [gamma].
+        gae_lambda: decay of the advantage's trace [lambda].
+    """
+
+    discount: float
+    gae_lambda: float
+
+    def __call__(self, observation_space: Any, action_space: Any) -> BlockToBatch:
+        """The piece for these spaces."""
+        return BlockToBatch(
+            observation_space, action_space, discount=self.discount, gae_lambda=self.gae_lambda
+        )
 
 
 class _Judged:

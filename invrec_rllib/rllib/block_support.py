@@ -27,6 +27,7 @@ from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.utils import force_list
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.rllib.block_connector import BlocksToBatches
 from invrec_rllib.rllib.callbacks import EconomicsCallback
 
 _INSTEAD = "or sample with RLlib's MultiAgentEnvRunner"
@@ -57,8 +58,8 @@ def check_settings(config: Any) -> None:
     """Refuse settings of a configuration that the fast runners cannot honour.
 
     Raises:
-        InputError: it records samples to files, observes every step by a callback, counts episodes' steps by
-            agents, or runs its environments as remote actors.
+        InputError: it records samples to files, observes every step by a callback, runs its environments as
+            remote actors, or computes advantages with a discount that was changed since.
     """
     if config.output is not None:
         raise InputError(
@@ -67,6 +68,16 @@ def check_settings(config: Any) -> None:
     if config.remote_worker_envs:
         raise InputError(
             f"remote_worker_envs must be False: fast runners step a batch in one process, {_INSTEAD}"
+        )
+    # RLlib keeps what its own setter took here, and has no getter.
+    reader = config._learner_connector
+    if isinstance(reader, BlocksToBatches) and (reader.discount, reader.gae_lambda) != (
+        config.gamma,
+        config.lambda_,
+    ):
+        raise InputError(
+            f"gamma and lambda_ are {config.gamma} and {config.lambda_}, but fast_sampling was called with "
+            f"{reader.discount} and {reader.gae_lambda}: call it again after they are set"
         )
     stepwise = hooks(config, ("on_episode_step",))
     if stepwise:

@@ -87,6 +87,10 @@ class Block:
         """Env steps, T * B, as an episode of RLlib says it."""
         return len(self)
 
+    def agent_steps(self) -> int:
+        """Steps of all agents, as an episode of RLlib says it; all act in every step."""
+        return len(self) * len(self.policy_of)
+
     def __getitem__(self, part: slice) -> Block:
         """As `slice`."""
         return self.slice(part)
