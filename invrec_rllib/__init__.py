@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from invrec_rllib.env.invrec_v0 import parallel_env
     from invrec_rllib.errors import InputError, InvrecError, MissingExtraError, ScenarioError
     from invrec_rllib.evaluation import Comparison, compare, rollout
+    from invrec_rllib.learning.policy import Policy
     from invrec_rllib.learning.settings import TrainSettings
     from invrec_rllib.policies.registry import make_policy, policy_names
     from invrec_rllib.report import write_report
@@ -38,6 +39,7 @@ __all__ = [
     "InputError",
     "InvrecError",
     "MissingExtraError",
+    "Policy",
     "Scenario",
     "ScenarioError",
     "Simulator",
@@ -72,6 +74,7 @@ _NAMES_BY_MODULE = {
     "env.invrec_v0": ("parallel_env",),
     "errors": ("InputError", "InvrecError", "MissingExtraError", "ScenarioError"),
     "evaluation": ("Comparison", "compare", "rollout"),
+    "learning.policy": ("Policy",),
     "learning.settings": ("TrainSettings",),
     "policies.registry": ("make_policy", "policy_names"),
     "report": ("write_report",),

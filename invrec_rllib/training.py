@@ -16,20 +16,20 @@ import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPOConfig
 
-from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation.compare import summarise
 from invrec_rllib.evaluation.comparison import Comparison
 from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.evaluation.trajectories import save_trajectories
-from invrec_rllib.learning.saved import Saved, save_actors
+from invrec_rllib.learning.export import EXPORT_FOLDER, save_policy
+from invrec_rllib.learning.policy import Policy
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.learning.trained import TrainedPolicy
-from invrec_rllib.rllib.algorithm import build_config, policies_of
+from invrec_rllib.rllib.algorithm import build_config, env_options
 from invrec_rllib.rllib.callbacks import ECONOMICS
 from invrec_rllib.rllib.quiet import build_quietly, resources_needed, start_ray, stop_ray
 from invrec_rllib.rllib.register import register
 from invrec_rllib.rllib.seeding import TRAINING_STREAM, describe_seeding
-from invrec_rllib.rllib.trained import POLICY_FOLDER, actors_of, load_trained
+from invrec_rllib.rllib.trained import load_trained, policy_of, what_is_seen
 from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
 from invrec_rllib.runlog import RunLog
 from invrec_rllib.scenario import Scenario, load_scenario
@@ -106,11 +106,6 @@ def train(
     Raises:
         InputError, ScenarioError: the settings, the scenario or the folder are not valid; before Ray starts.
     """
-    if settings.algo == "ppo" and settings.network == "mlp":
-        raise InputError(
-            "network is 'mlp' with algo 'ppo': the actor of RLlib's own network cannot be told from its critic and "
-            "saved; choose algo 'mtmappo' or network 'product'"
-        )
     scenario = scenario or load_scenario(settings.scenario)
     config = build_config(settings, scenario=scenario)
     run = RunDir.create(out, settings, scenario=scenario)
@@ -186,6 +181,7 @@ class _Loop:
     def __init__(self, run: RunDir, settings: TrainSettings, scenario: Scenario, watcher: Watcher) -> None:
         self.run, self.settings, self.scenario, self.watcher = run, settings, scenario, watcher
         self.params = compile_scenario(scenario)
+        self.seen = what_is_seen({"scenario": scenario, **env_options(settings)})
         self.seconds_before = 0.0
         self.started = time.monotonic()
 
@@ -274,22 +270,27 @@ class _Loop:
         """Profit of the agents' mean actions, on episodes that never change."""
         return rollout(
             self.params,
-            TrainedPolicy(self._actors(algorithm)),
+            TrainedPolicy(policy_of(algorithm, seen=self.seen)),
             seed=VALIDATION_SEED,
             episodes=self.settings.evaluate_episodes,
             information=self.settings.information,
         )
 
-    def _actors(self, algorithm: Algorithm) -> Saved:
-        about: dict[str, Any] = {"information": self.settings.information, "action_options": {}}
-        return actors_of(algorithm, policies_of(self.settings), about=about)
-
     def _checkpoint(self, algorithm: Algorithm, iteration: int) -> Path:
         def write(folder: Path) -> None:
             algorithm.save_to_path(folder)
-            save_actors(folder / POLICY_FOLDER, self._actors(algorithm))
+            save_policy(self._policy(algorithm, iteration), folder / EXPORT_FOLDER)
 
         return self.run.save_checkpoint(iteration, write)
+
+    def _policy(self, algorithm: Algorithm, iteration: int) -> Policy:
+        provenance = {
+            "scenario": self.scenario.name,
+            "iteration": iteration,
+            "settings": self.settings.model_dump(mode="json"),
+            "versions": describe_machine()["versions"],
+        }
+        return policy_of(algorithm, seen=self.seen, provenance=provenance)
 
     def _compare(self, checkpoint: Path) -> Comparison:
         """The trained pair against simple policies, on episodes that training never met."""

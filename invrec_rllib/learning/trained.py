@@ -1,72 +1,103 @@
-"""Trained actors behind the call signature of all policies, for evaluation without RLlib."""
+"""Trained agents behind the call signature of all policies of `invrec_v0`, without RLlib and without Ray."""
 
 from __future__ import annotations
 
-import copy
+import os
+import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from invrec_rllib.env.actions import ActionMapping
+from invrec_rllib.env.agents import (
+    Agent,
+    Department,
+    InventoryAgents,
+    RecommenderAgents,
+    cast_agents,
+    join_actions,
+)
 from invrec_rllib.env.encoder import encoder_for
 from invrec_rllib.env.facts import Facts
 from invrec_rllib.env.joint import FIRM
-from invrec_rllib.env.layout import ObservationLayout
 from invrec_rllib.errors import InputError
-from invrec_rllib.learning.build import build_actor
-from invrec_rllib.learning.memory import State
-from invrec_rllib.learning.saved import Saved
+from invrec_rllib.learning.actor import Actor, ActorState
+from invrec_rllib.learning.policy import Policy
+from invrec_rllib.learning.transfer import Alignment, fields_of, resized
 from invrec_rllib.policies.base import Decision
 from invrec_rllib.policies.view import Information, View
-from invrec_rllib.sim import Params
+from invrec_rllib.sim.params import FloatArray, Params
 
-DEPARTMENTS = ("inventory", "recommender")
+_DEPARTMENTS: tuple[Department, ...] = ("inventory", "recommender")
 
 
-@dataclass(frozen=True, eq=False)
-class Playing:
-    """What a trained policy keeps while it plays.
+@dataclass(frozen=True)
+class Seen:
+    """What agents of `invrec_v0` see, and what their actions mean.
 
     Attributes:
-        mapping: what actions mean in this world.
-        actors: the networks, made for the size of this world.
-        states: of each actor with memory, (B, ...) by name.
+        information: what they see.
+        action_options: of `env.actions.ActionMapping`.
+        inventory_agents, recommender_agents: how departments divide into agents.
+        joint: whether one agent, `firm`, decides for all.
+        fields: name, kind and width of the observation fields of each department, in order; {}: not known.
     """
 
-    mapping: ActionMapping
-    actors: Mapping[str, nn.Module]
-    states: Mapping[str, State]
+    information: Information
+    action_options: Mapping[str, Any] = field(default_factory=dict)
+    inventory_agents: InventoryAgents = "one"
+    recommender_agents: RecommenderAgents = "one"
+    joint: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def within(self, params: Params) -> Seen:
+        """The same, with the fields that this world shows."""
+        shown: dict[str, Any] = {
+            name: fields_of(encoder_for(params, name, self.information)) for name in _DEPARTMENTS
+        }
+        return replace(self, fields=shown)
+
+    def to_data(self) -> dict[str, Any]:
+        """What JSON holds of it."""
+        return asdict(self)
 
 
 class TrainedPolicy:
-    """Actors of both departments, or one of the whole firm, deciding by the mean of their actions.
+    """Agents of `invrec_v0` that were trained, deciding by their most likely actions.
 
-    Networks that share weights over products and segments play worlds of any size, if their observations hold the
-    same features; others only worlds like the one that they were trained on.
+    They decide in any world whose observations hold the fields that they know; networks that share weights over
+    products also where it has another number of products or segments.
 
     Args:
-        saved: the actors `inventory` and `recommender`, or `firm`; `about` holds ``information`` and
-            ``action_options``.
+        policy: with a `world`.
         name: how tables and figures call it.
 
     Raises:
-        InputError: other actors, or a description without information.
+        InputError: the policy was not trained on `invrec_v0`.
     """
 
-    def __init__(self, saved: Saved, *, name: str = "trained") -> None:
-        if set(saved.actors) not in ({*DEPARTMENTS}, {FIRM}):
-            raise InputError(
-                f"a policy for this world has the actors {' and '.join(DEPARTMENTS)}, or {FIRM}; "
-                f"this one has {', '.join(sorted(saved.actors)) or 'none'}"
-            )
-        if "information" not in saved.about:
-            raise InputError("the policy does not say what information its agents saw")
-        self._saved, self._name = saved, name
+    def __init__(self, policy: Policy, *, name: str = "trained") -> None:
+        if policy.world is None:
+            raise InputError(f"{name} was not trained on invrec_v0: act with it by `Policy.act`")
+        try:
+            self._seen = Seen(**policy.world)
+        except TypeError as error:
+            raise InputError(f"{name} does not say what its agents see: {error}") from error
+        self.policy = policy
+        self._name = name
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, name: str = "trained") -> TrainedPolicy:
+        """The agents of an exported folder, checkpoint or run; nothing that is read can execute code.
+
+        Raises:
+            InputError: see `Policy.load`.
+        """
+        return cls(Policy.load(path), name=name)
 
     @property
     def name(self) -> str:
@@ -76,82 +107,130 @@ class TrainedPolicy:
     @property
     def information(self) -> Information:
         """What the agents saw in training."""
-        information: Information = self._saved.about["information"]
-        return information
+        return self._seen.information
 
-    def begin(self, params: Params, *, num_episodes: int, seed: int) -> Playing:
-        """Actors for this world, with the memory of an episode's start.
+    def begin(self, params: Params, *, num_episodes: int, seed: int) -> Team:
+        """The agents at the start of a batch of episodes; nothing is drawn by `seed`.
 
         Raises:
-            InputError: the actors were trained on observations that this world does not give.
+            InputError: they cannot decide in this world; the message says why.
         """
-        layouts = {name: encoder_for(params, name, self.information).layout for name in DEPARTMENTS}
-        actors = {name: self._fitted(name, layouts) for name in self._saved.actors}
-        states = {
-            name: {key: value.expand(num_episodes, *value.shape) for key, value in start.items()}
-            for name, actor in actors.items()
-            if (start := actor.initial_state())  # type: ignore[operator]
-        }
-        return Playing(ActionMapping(params, **self._saved.about.get("action_options", {})), actors, states)
+        return Team.of(self.policy, self._seen, params, num_episodes=num_episodes, name=self._name)
 
-    def act(self, view: View, memory: Playing) -> Decision:
+    def act(self, view: View, memory: Team) -> Decision:
         """Decide one period for a batch of episodes."""
+        return memory.decide(view)
+
+
+@dataclass(frozen=True)
+class _Player:
+    """An agent with its network at this world's size, and where it finds what it sees."""
+
+    name: str
+    actor: Actor
+    members: tuple[Agent, ...]
+    index: tuple[NDArray[np.intp], ...]
+    action_sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Team:
+    """All agents in one world, and what they remember: the memory of `TrainedPolicy`."""
+
+    mapping: ActionMapping
+    information: Information
+    alignments: Mapping[Department, Alignment]
+    players: tuple[_Player, ...]
+    states: Mapping[str, ActorState]
+
+    @classmethod
+    def of(cls, policy: Policy, seen: Seen, params: Params, *, num_episodes: int, name: str) -> Team:
+        """The agents of a policy at the start of episodes.
+
+        Raises:
+            InputError: they cannot decide in this world.
+        """
+        try:
+            alignments = {
+                role: Alignment(encoder_for(params, role, seen.information), fields=seen.fields.get(role))
+                for role in _DEPARTMENTS
+            }
+        except InputError as error:
+            raise InputError(f"{name} cannot decide here: {error}") from error
+        unknown = sorted({field for alignment in alignments.values() for field in alignment.unknown})
+        if unknown:
+            warnings.warn(f"{name} did not see {', '.join(unknown)} in training and ignores it", stacklevel=4)
+        agents = cast_agents(
+            params, inventory_agents=seen.inventory_agents, recommender_agents=seen.recommender_agents
+        )
+        groups = {FIRM: agents} if seen.joint else {agent.name: (agent,) for agent in agents}
+        players = tuple(
+            _player(policy, who, members, alignments, name=name) for who, members in groups.items()
+        )
+        states = {player.name: player.actor.initial_state(num_episodes) for player in players}
+        mapping = ActionMapping(params, **seen.action_options)
+        return cls(mapping, seen.information, alignments, players, states)
+
+    def decide(self, view: View) -> Decision:
+        """Orders and exposures of one period, and the team that remembers it."""
         facts = Facts(view)
         seen = {
-            name: torch.from_numpy(encoder_for(view.params, name, self.information).encode(view, facts=facts))
-            for name in DEPARTMENTS
+            role: alignment.apply(encoder_for(view.params, role, self.information).encode(view, facts=facts))
+            for role, alignment in self.alignments.items()
         }
-        if FIRM in memory.actors:
-            seen = {FIRM: torch.cat([seen[name] for name in DEPARTMENTS], dim=-1)}
-        actions, states = {}, {}
-        for name, observation in seen.items():
-            mean, states[name] = _mean(memory.actors[name], observation, memory.states.get(name) or None)
-            # As in training: Gaussian actions may leave the space, and are clipped to it.
-            actions[name] = np.clip(mean, -1.0, 1.0)
-        if FIRM in actions:
-            parts = np.split(actions[FIRM], [memory.mapping.inventory_size], axis=-1)
-            actions = dict(zip(DEPARTMENTS, parts, strict=True))
-        order = memory.mapping.to_order(view, actions["inventory"], facts=facts)
-        exposure = memory.mapping.to_exposure(view, actions["recommender"], facts=facts)
-        return Decision(order, exposure, replace(memory, states=states))
-
-    def _fitted(self, name: str, layouts: Mapping[str, ObservationLayout]) -> nn.Module:
-        """The actor for a world of these layouts: itself, or its weights in a network of another size."""
-        description = self._saved.descriptions[name]
-        wanted = copy.deepcopy(dict(description))
-        parts = wanted["parts"] if description["network"] == "joint" else {name: wanted}
-        for part, own in parts.items():
-            self._fit_part(part, own, layouts[part])
-        if wanted == description:
-            return self._saved.actors[name]
-        actor = build_actor(wanted).eval()
-        actor.load_state_dict(self._saved.actors[name].state_dict())
-        return actor
-
-    def _fit_part(self, name: str, description: dict[str, Any], layout: ObservationLayout) -> None:
-        if description["network"] == "product":
-            features = ("num_globals", "num_product_features", "num_cell_features")
-            trained = [description["layout"][key] for key in features]
-            given = [getattr(layout, key) for key in features]
-            description["layout"] = asdict(layout)
-        else:
-            trained, given = description["input"]["shape"], [layout.size]
-        if trained != given:
-            raise InputError(
-                f"{self._name} was trained on observations of shape {tuple(trained)}, but this scenario gives its "
-                f"{name} agent {tuple(given)}: evaluate it on a world with the same features"
-                + ("" if description["network"] == "product" else " and of the same size")
+        actions: dict[str, FloatArray] = {}
+        states: dict[str, ActorState] = {}
+        for player in self.players:
+            parts = [
+                seen[agent.department][:, index]
+                for agent, index in zip(player.members, player.index, strict=True)
+            ]
+            action, states[player.name] = player.actor.act(
+                np.concatenate(parts, axis=-1), self.states[player.name]
             )
+            cuts = np.cumsum(player.action_sizes)[:-1]
+            for agent, part in zip(player.members, np.split(action, cuts, axis=-1), strict=True):
+                actions[agent.name] = part
+        order = self.mapping.to_order(view, self._joined("inventory", actions), facts=facts)
+        exposure = self.mapping.to_exposure(view, self._joined("recommender", actions), facts=facts)
+        return Decision(order, exposure, replace(self, states=states))
+
+    def _joined(self, department: Department, actions: dict[str, FloatArray]) -> FloatArray:
+        agents = tuple(
+            agent for player in self.players for agent in player.members if agent.department == department
+        )
+        return join_actions(agents, actions, sum(agent.action_size for agent in agents))
 
 
-@torch.no_grad()
-def _mean(actor: nn.Module, observation: Tensor, state: State | None) -> tuple[NDArray[np.float32], State]:
-    """Mean actions (B, A) of observations (B, D), and the next state."""
-    after: State = {}
-    if state is None:
-        inputs = actor(observation)
-    else:
-        inputs, after = actor(observation[:, None], dict(state))
-        inputs = inputs[:, 0]
-    mean: NDArray[np.float32] = inputs.chunk(2, dim=-1)[0].numpy()
-    return mean, after
+def _player(
+    policy: Policy,
+    who: str,
+    members: tuple[Agent, ...],
+    alignments: Mapping[Department, Alignment],
+    *,
+    name: str,
+) -> _Player:
+    trained = _actor_of(policy, who, members[0].department)
+    layouts = {agent.name: agent.observation_layout(alignments[agent.department].layout) for agent in members}
+    sizes = tuple(agent.action_size for agent in members)
+    network = resized(trained, layouts, name=name)
+    actor = Actor(
+        network,
+        trained.description,
+        observation_space=_box(sum(layout.size for layout in layouts.values()), bound=np.inf),
+        action_space=_box(sum(sizes), bound=1.0),
+        bounds=trained.bounds,
+    )
+    index = tuple(agent.observation_index(alignments[agent.department].layout) for agent in members)
+    return _Player(who, actor, members, index, sizes)
+
+
+def _actor_of(policy: Policy, who: str, department: Department) -> Actor:
+    """Whom an agent acts by; another world may have more agents in a department than that of training."""
+    if who in policy.agents or who in policy.actors or department not in policy.actors:
+        return policy.actor(who)
+    return policy.actor(department)
+
+
+def _box(size: int, *, bound: float) -> Box:
+    return Box(-bound, bound, (size,), np.float32)

@@ -1,0 +1,205 @@
+"""Policies on disk, without pickle: a JSON description and weights as safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from invrec_rllib.errors import InputError
+from invrec_rllib.learning.actor import Actor
+from invrec_rllib.learning.build import build_actor
+from invrec_rllib.learning.policy import Policy
+from invrec_rllib.learning.spaces import space_from_data, space_to_data
+
+FORMAT = "invrec-policy"
+FORMAT_VERSION = 1
+POLICY_FILE = "policy.json"
+WEIGHTS_FILE = "weights.safetensors"
+# Where a checkpoint keeps its export.
+EXPORT_FOLDER = "policy"
+
+
+def save_policy(policy: Policy, path: str | os.PathLike[str]) -> Path:
+    """Write `policy.json` and `weights.safetensors` into a folder, which gets its name when it is complete.
+
+    The description holds the format's version, every module's network, spaces and treatment of actions, which
+    agent acts by which module, what agents of `invrec_v0` see and do, and where the policy comes from. Weights
+    are named `module/parameter`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: it exists and is not empty.
+    """
+    target = Path(path).expanduser().resolve()
+    check_free_folder(target)
+    part = target.with_name(f".part-{os.getpid()}-{target.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        weights = safetensors.torch.save(_weights(policy), metadata={"format": "pt"})
+        (part / WEIGHTS_FILE).write_bytes(weights)
+        text = json.dumps(_describe(policy, weights), indent=2, allow_nan=False)
+        (part / POLICY_FILE).write_text(text + "\n", "utf-8")
+        if target.is_dir():
+            target.rmdir()
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return target
+
+
+def check_free_folder(path: Path) -> None:
+    """Refuse to write into what is there.
+
+    Raises:
+        InputError: it exists and is not an empty folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists and is not an empty folder: choose another name")
+
+
+def find_export(path: str | os.PathLike[str]) -> Path:
+    """The exported folder that a path stands for: itself, a checkpoint's, or that of a run's newest checkpoint.
+
+    Raises:
+        InputError: there is none.
+    """
+    given = Path(path).expanduser().resolve()
+    checkpoints = sorted((given / "checkpoints").glob("iteration_*"))
+    for folder in (given, given / EXPORT_FOLDER, *(newest / EXPORT_FOLDER for newest in checkpoints[-1:])):
+        if (folder / POLICY_FILE).is_file():
+            return folder
+    raise InputError(
+        f"{given} holds no policy: neither {POLICY_FILE} nor {EXPORT_FOLDER}/{POLICY_FILE}. Of a checkpoint that "
+        "RLlib wrote make one with: invrec export CHECKPOINT DEST"
+    )
+
+
+def load_policy(folder: Path) -> Policy:
+    """The policy that `save_policy` wrote; nothing in the files can execute code.
+
+    Raises:
+        InputError: a file is missing, damaged, of another program or of a newer format.
+    """
+    content = _read_description(folder / POLICY_FILE)
+    try:
+        weights = (folder / WEIGHTS_FILE).read_bytes()
+    except OSError as error:
+        raise InputError(f"{folder} is not complete: {WEIGHTS_FILE} cannot be read ({error})") from error
+    if hashlib.sha256(weights).hexdigest() != content.get("weights_sha256"):
+        raise InputError(
+            f"{folder / WEIGHTS_FILE} is damaged, or does not belong to the {POLICY_FILE} beside it"
+        )
+    try:
+        tensors = safetensors.torch.load(weights)
+        return Policy(
+            {
+                name: _load_actor(module, _weights_of(name, tensors))
+                for name, module in content["modules"].items()
+            },
+            agents=content["agents"],
+            world=content["world"],
+            provenance=content["provenance"],
+        )
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
+    except SafetensorError as error:
+        raise InputError(f"{folder / WEIGHTS_FILE} is damaged: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        kind = type(error).__name__
+        raise InputError(f"{folder / POLICY_FILE} does not describe a policy ({kind}: {error})") from error
+
+
+def build_with_weights(description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> torch.nn.Module:
+    """The actor of a description, with weights by parameter.
+
+    No parameter is drawn, and no memory is taken before the shapes are known to agree.
+
+    Raises:
+        InputError: names or shapes do not agree, or a weight is not finite.
+    """
+    with torch.device("meta"):
+        network = build_actor(description)
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if expected != found:
+        wrong = sorted(name for name in {**expected, **found} if expected.get(name) != found.get(name))
+        raise InputError(f"weights do not fit the network described: {', '.join(wrong[:5])}")
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise InputError(f"weight {name} is not finite")
+    network.load_state_dict(dict(weights), assign=True)
+    return network.eval()
+
+
+def _describe(policy: Policy, weights: bytes) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "modules": {
+            name: {
+                "network": actor.description,
+                "observation_space": space_to_data(actor.observation_space),
+                "action_space": space_to_data(actor.action_space),
+                "bounds": actor.bounds,
+            }
+            for name, actor in policy.actors.items()
+        },
+        "agents": dict(policy.agents),
+        "world": policy.world,
+        "provenance": dict(policy.provenance),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+
+
+def _weights(policy: Policy) -> dict[str, Tensor]:
+    return {
+        f"{module}/{name}": value.detach().cpu().contiguous().clone()
+        for module, actor in policy.actors.items()
+        for name, value in actor.network.state_dict().items()
+    }
+
+
+def _weights_of(module: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # Names of parameters hold no slash, those of modules may.
+    parted = ((*name.rpartition("/"), value) for name, value in tensors.items())
+    return {parameter: value for owner, _, parameter, value in parted if owner == module}
+
+
+def _load_actor(module: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Actor:
+    return Actor(
+        build_with_weights(module["network"], weights),
+        module["network"],
+        observation_space=space_from_data(module["observation_space"]),
+        action_space=space_from_data(module["action_space"]),
+        bounds=module["bounds"],
+    )
+
+
+def _read_description(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{file} is no policy of this package: its format is not {FORMAT!r}")
+    version = content.get("format_version")
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{file} has format_version {version!r}, this version of invrec-rllib reads {FORMAT_VERSION}: "
+            "install the version that wrote it, or a newer one"
+        )
+    return content
