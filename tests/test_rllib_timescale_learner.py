@@ -32,6 +32,7 @@ from timescale_learners import (
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.timescale_config import timescales
+from invrec_rllib.rllib.timescale_control import SpeedControl
 from invrec_rllib.rllib.timescale_learner import MultiTimescaleMixin, multi_timescale
 from invrec_rllib.timescales import Constant, Part, PowerLaw, Timescales
 
@@ -257,6 +258,37 @@ def test_parameters_of_two_modules_belong_to_one_part_only() -> None:
     learner._module_optimizers.pop("b")
     with pytest.raises(InputError, match=r"'b' shares parameters .*vf\.net.*module 'a', part 'critic'"):
         learner.configure_optimizers_for_module("b", learner.config)
+
+
+class Tied(torch.nn.Module):
+    """Actor and critic that see through the same layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actor, self.critic = (torch.nn.ModuleDict({"head": torch.nn.Linear(2, 1)}) for _ in range(2))
+        self.actor["eye"] = self.critic["eye"] = torch.nn.Linear(3, 2)
+
+
+def test_a_parameter_of_several_names_belongs_to_one_part_only() -> None:
+    speeds = SpeedControl(Timescales.from_data({MINE: ACTOR_CRITIC}))
+    with pytest.raises(InputError, match=r"several parts take actor\.eye\.weight = critic\.eye\.weight"):
+        speeds.split(Tied(), MINE)
+    shared = {**ACTOR_CRITIC, "eye": {"schedule": 1e-4, "parameters": ["^critic\\.eye"]}}
+    split = SpeedControl(Timescales.from_data({MINE: shared})).split(Tied(), MINE)
+    assert {part: [tuple(p.shape) for p in members] for part, members in split.items()} == {
+        "actor": [(1, 2), (1,)],
+        "critic": [(1, 2), (1,)],
+        "eye": [(2, 3), (2,)],
+    }
+
+
+def test_frozen_parameters_need_no_part() -> None:
+    module = Tied()
+    module.actor["eye"].requires_grad_(False)
+    module.other = torch.nn.Linear(1, 1).requires_grad_(False)
+    parts = {"actor": {"schedule": 1, "parameters": ["actor.head"]}, "critic": 1}
+    speeds = SpeedControl(Timescales.from_data({MINE: parts}))
+    assert len(speeds.split(module, MINE)["critic"]) == 4
 
 
 def test_each_part_is_clipped_by_its_own_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,9 +142,10 @@ def test_learners_with_a_thread_train_and_save(make: Any, num_learners: int, tmp
     }
     algorithm = timescales(config, {"*": parts}).build_algo()
     try:
-        steps, rate = 0, None
-        while steps < 3 or rate is None:
+        steps, rate = 0, np.nan
+        while steps < 3 or not np.isfinite(rate):
             figures = algorithm.train().get("learners", {}).get("default_policy", {})
+            # Not a number in iterations in which the thread finished no update.
             rate = figures.get("critic_learning_rate", rate)
             state = learner_state(algorithm)["timescales"]["speeds"]["parts"]["default_policy"]
             steps = state["actor"]["gradient_steps"]
