@@ -315,7 +315,7 @@ def test_the_environments_config_becomes_scenario_and_options(fake_world: list[d
     [
         (
             {"scenario": "tiny", "rewards": "team"},
-            r"unknown keys \['rewards'\]; known: reward, scenario",
+            r"unknown keys \['rewards'\]; known: joint, reward, scenario",
         ),
         ({"scenario": "tiny", "seed": -1}, "seed must be an integer"),
         ({"scenario": "tiny", "seed_stream": "evaluation"}, "seed_stream must be an integer"),

@@ -427,6 +427,19 @@ def test_what_cannot_be_honoured_is_refused_by_name() -> None:
             make_runner(BlockRunner, config)
 
 
+def test_a_new_mapping_of_agents_takes_effect_with_fresh_episodes() -> None:
+    runner = make_runner(BlockRunner, tiny_config(envs=2, fragment=4))
+    assert runner.sample()[0].policy_of == {"inventory": "inventory", "recommender": "recommender"}
+    # As `Algorithm.add_module` does it, with a module that both agents' spaces fit.
+    runner.module.add_module("other", runner.module["inventory"])
+    runner.config.multi_agent(
+        policy_mapping_fn=lambda agent, *args, **kwargs: "other" if agent == "inventory" else agent
+    )
+    (block,) = runner.sample()
+    assert block.policy_of == {"inventory": "other", "recommender": "recommender"}
+    assert (block.observations["inventory"][0, :, 0] == 0).all()
+
+
 def test_a_mapping_that_changes_with_the_episode_is_refused() -> None:
     def by_episode(agent: Any, episode: Any, **kwargs: Any) -> str:
         return str(agent) if int(episode.id_, 16) % 2 else "inventory"

@@ -132,7 +132,8 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         random_actions: bool = False,
         force_reset: bool = False,
     ) -> list[Any]:
-        if self._policies is None:
+        if self._policies is None or self._prepared_for != (self.module, self.config.policy_mapping_fn):
+            # New, or RLlib's `add_module` brought other modules or another mapping.
             self._prepare()
         if force_reset or num_episodes is not None or self._needs_initial_reset:
             self._start()
@@ -190,6 +191,8 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
     def _prepare(self) -> None:
         batch = self._running_batch
         assert self.module is not None, "RLlib makes the modules with the runner"
+        self._prepared_for = (self.module, self.config.policy_mapping_fn)
+        self._needs_initial_reset = True
         policy_of = map_agents(self.config.policy_mapping_fn, batch.agents)
         self._policies = BatchedPolicies(
             self.module,

@@ -173,7 +173,10 @@ def make_batch(
         InputError: nothing is registered under the name, or what is made is no multi-agent environment.
     """
     # Ray offers no public way to look an environment's creator up.
-    creator = _global_registry.get(ENV_CREATOR, env) if isinstance(env, str) else env
+    creator: Any = env
+    if isinstance(env, str):
+        known = _global_registry.contains(ENV_CREATOR, env)
+        creator = _global_registry.get(ENV_CREATOR, env) if known else None
     if not callable(creator):
         raise InputError(f"config.environment({env!r}): no environment is registered under this name")
     batch = getattr(creator, "batch", None)
