@@ -161,7 +161,7 @@ def test_ppo_learns_to_balance_two_carts_that_are_not_ours(cluster: None) -> Non
 def test_the_training_benchmark_reports_its_ratios() -> None:
     found = benchmark_training("tiny", envs=4, stock_envs=(1, 2), seconds=0.0, rounds=1)
     speeds, ratios = found["env_steps_per_second"], found["ratios"]
-    assert set(speeds) == {"stock_1", "stock_2", "fast_4", "bare_4"}
+    assert set(speeds) == {"stock_1", "stock_2", "fast_4", "mtmappo_4", "bare_4"}
     assert ratios["sampling_vs_stock_1_env"] == speeds["fast_4"] / speeds["stock_1"]
     assert ratios["sampling_vs_stock_best"] == speeds["fast_4"] / max(speeds["stock_1"], speeds["stock_2"])
     assert ratios["sampling_vs_bare_loop"] == speeds["fast_4"] / speeds["bare_4"]

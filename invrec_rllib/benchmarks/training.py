@@ -51,7 +51,8 @@ def benchmark_training(
 
     Returns:
         `env_steps_per_second` by path (`stock_E`: RLlib's `MultiAgentEnvRunner` and `ParallelPettingZooEnv` with E
-        environments; `fast_B`; `bare_B`: simulator and forward passes alone), `ratios` of the fast runner to them
+        environments; `fast_B`; `mtmappo_B`: the same for MTMA-PPO, which records global states too; `bare_B`:
+        simulator and forward passes alone), `ratios` of the fast runner to them
         (`sampling_vs_stock_1_env`, `sampling_vs_stock_best`, `sampling_vs_bare_loop`), and `machine`.
 
     Raises:
@@ -62,7 +63,13 @@ def benchmark_training(
     machine = describe_machine()
     torch.set_num_threads(1)
     settings = TrainSettings(
-        scenario=scenario, seed=seed, network="mlp", hidden=_HIDDEN, env_runners=0, envs_per_runner=envs
+        scenario=scenario,
+        algo="ppo",
+        seed=seed,
+        network="mlp",
+        hidden=_HIDDEN,
+        env_runners=0,
+        envs_per_runner=envs,
     )
     paths = _paths(settings, stock_envs)
     speeds = dict.fromkeys(paths, 0.0)
@@ -94,6 +101,8 @@ def _paths(settings: TrainSettings, stock_envs: tuple[int, ...]) -> dict[str, Ca
         for count in stock_envs
     }
     paths[f"fast_{envs}"] = _sampler(BlockRunner, fast_sampling(build_config(settings)))
+    with_states = build_config(settings.model_copy(update={"algo": "mtmappo"}))
+    paths[f"mtmappo_{envs}"] = _sampler(BlockRunner, with_states)
     bare = BareLoop(
         load_scenario(settings.scenario),
         num_envs=envs,

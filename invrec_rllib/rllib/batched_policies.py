@@ -266,7 +266,18 @@ def env_action(space: Space[Any], *, normalize: bool, clip: bool) -> Callable[[A
     if np.issubdtype(space.dtype, np.integer):
         return lambda actions: low + actions
     span = high - low
-    return lambda actions: np.clip(low + (actions + 1.0) * span / 2.0, low, high)
+
+    def stretch(actions: Array) -> Array:
+        # In RLlib's order of operations, without its temporary arrays.
+        stretched: Array = actions + 1.0
+        stretched = np.multiply(stretched, span, out=stretched if stretched.dtype == space.dtype else None)
+        stretched /= 2.0
+        stretched += low
+        np.maximum(stretched, low, out=stretched)
+        np.minimum(stretched, high, out=stretched)
+        return stretched
+
+    return stretch
 
 
 def _common_length(module: MultiRLModule, stateful: list[str]) -> int | None:
