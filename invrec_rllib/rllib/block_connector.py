@@ -106,7 +106,7 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
 
 @dataclass(frozen=True)
 class BlocksToBatches:
-    """Makes `BlockToBatch`; what RLlib's ``training(learner_connector=...)`` takes.
+    """Makes `BlockToBatch`; what RLlib's ``learners(learner_connector=...)`` takes.
 
     Attributes:
         discount: per step [gamma].

@@ -51,8 +51,7 @@ def _read_blocks(config: PPOConfig) -> None:
             "handover 'blocks' needs the learner connector for itself: choose handover='episodes'"
         )
     connector = BlocksToBatches(discount=config.gamma, gae_lambda=config.lambda_)
-    config.learners(add_default_connectors_to_learner_pipeline=False)
-    config.training(learner_connector=connector)
+    config.learners(add_default_connectors_to_learner_pipeline=False, learner_connector=connector)
 
 
 def global_state_wanted(config: Any, *, wanted: bool = True) -> None:
