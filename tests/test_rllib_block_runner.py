@@ -484,5 +484,5 @@ def test_the_helper_refuses_what_does_not_read_blocks() -> None:
     with pytest.raises(InputError, match="for PPO, got APPOConfig"):
         fast_sampling(APPOConfig())
     with pytest.raises(InputError, match="needs the learner connector for itself"):
-        fast_sampling(tiny_config(envs=2).learners(learner_connector=lambda *spaces: None))
+        fast_sampling(tiny_config(envs=2).learners(learner_connector=lambda *spaces: []))
     assert fast_sampling(APPOConfig(), handover="episodes").env_runner_cls is BlockEpisodeRunner
