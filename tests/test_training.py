@@ -24,6 +24,7 @@ QUICK: dict[str, Any] = {
     "scenario": "tiny",
     "information": "full",
     "env_runners": 0,
+    "envs_per_runner": 16,
     "steps_per_iteration": 480,
     "minibatch_size": 240,
     "evaluate_every": 1,
@@ -39,7 +40,7 @@ def run_quickly(out: Path, *, watcher: Watcher | None = None, **changes: Any) ->
 
 def last_rates(run: RunDir) -> list[float]:
     lines = [json.loads(line) for line in run.results_file.read_text().splitlines()]
-    return [line["learners/inventory/default_optimizer_learning_rate"] for line in lines]
+    return [line["learners/inventory/actor_learning_rate"] for line in lines]
 
 
 def test_a_run_stops_when_asked_and_resumes_where_it_was(tmp_path: Path) -> None:
@@ -61,11 +62,8 @@ def test_a_run_stops_when_asked_and_resumes_where_it_was(tmp_path: Path) -> None
     run = RunDir.open(tmp_path / "run")
     logged = run.progress()
     assert [int(row["iteration"]) for row in logged] == [1, 2, 3, 4]
-    # Linear from 3e-3 to a tenth of it over the 1,920 steps, resumed in the middle: an update uses the rate
-    # that the steps before it decided.
-    np.testing.assert_allclose(
-        last_rates(run), [3e-3 * (1 - 0.9 * done / 1920) for done in (480, 960, 1440, 1920)], rtol=1e-5
-    )
+    # 2e-3 / (1 + n / 12) after n updates, resumed in the middle.
+    np.testing.assert_allclose(last_rates(run), [2e-3 / (1 + n / 12) for n in range(4)], rtol=1e-5)
     manifest = run.manifest()
     assert (manifest["status"], manifest["iterations"]) == ("finished", 4)
     assert [(one["from_iteration"], one["seed_stream"]) for one in manifest["attempts"]] == [(0, 0), (2, 2)]
