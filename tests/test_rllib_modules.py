@@ -62,7 +62,7 @@ def test_a_layout_that_does_not_fit_is_refused() -> None:
 
 
 def test_the_configuration_starts_at_the_textbook_and_knows_the_horizon() -> None:
-    config = build_config(TrainSettings(scenario="paper", discount=0.9))
+    config = build_config(TrainSettings(scenario="paper", algo="ppo", discount=0.9))
     specs = config.rl_module_spec.rl_module_specs
     assert set(specs) == {"inventory", "recommender"}
     assert specs["inventory"].model_config["value_scale"] == pytest.approx(10.0)
