@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from invrec_rllib.cli import backtesting, bench, calibration, evaluating, reporting, scenarios, training
+from invrec_rllib.cli import (
+    backtesting,
+    bench,
+    calibration,
+    evaluating,
+    exporting,
+    reporting,
+    scenarios,
+    training,
+)
 from invrec_rllib.cli.console import examples, print_error
 from invrec_rllib.errors import InvrecError
 
@@ -84,6 +93,7 @@ calibration.add_command(scenario_app)
 app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
+exporting.add_command(app)
 backtesting.add_command(app)
 reporting.add_command(app)
 bench_app = typer.Typer(

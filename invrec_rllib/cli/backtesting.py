@@ -99,8 +99,8 @@ def backtest(
 
     Two reports, each with its caveats. The replay plays orders against logged sales: what each replenisher would
     have cost. The pair's worlds are refitted to the weeks held out, at lift zero, careful and high; what
-    recommendation gains there is a claim of the model. A run is part of a report where its observations are laid
-    out as that world's. Loading a run unpickles its networks: load only those that you trust.
+    recommendation gains there is a claim of the model. A run is part of a report where that world's
+    observations hold what it was trained on. Of runs only files that hold no code are read.
     """
     check_free(training_world, force=force)
     require("pandas", extra="data")

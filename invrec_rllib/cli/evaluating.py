@@ -1,4 +1,4 @@
-"""`invrec evaluate`: policies, runs and checkpoints on common random numbers."""
+"""`invrec evaluate`: policies, runs, checkpoints and exported folders on common random numbers."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def evaluate(
     policies: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN|CHECKPOINT|POLICY...",
-            help=f"Folders of runs or checkpoints, and names of simple policies: {', '.join(policy_names())}.",
+            metavar="RUN|CHECKPOINT|EXPORT|POLICY...",
+            help=f"Folders of runs, checkpoints or exports, and names of simple policies: {', '.join(policy_names())}.",
         ),
     ],
     scenario: Annotated[
@@ -73,7 +73,7 @@ def evaluate(
 ) -> None:
     """Compare policies on the same episodes: the same customers, whatever each policy does.
 
-    Loading a run or checkpoint unpickles its networks: load only those that you trust.
+    Of runs, checkpoints and exported folders only files that hold no code are read; see `invrec export`.
     """
     from invrec_rllib.evaluation import compare
     from invrec_rllib.rundir import describe_machine
@@ -115,7 +115,7 @@ def _print(comparison: Comparison, *, as_json: bool, markdown: bool) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained pair on disk, and the run that it came from, where that is still around it."""
+    """A trained pair on disk, a checkpoint or an export, and the run around it, where there is one."""
 
     checkpoint: Path
     name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,22 +26,30 @@ FORMAT = "invrec-policy"
 FORMAT_VERSION = 1
 POLICY_FILE = "policy.json"
 WEIGHTS_FILE = "weights.safetensors"
+# No string of JSON holds a line break, so that what lies between the brackets is values.
+_PLAIN_LIST = re.compile(r"\[\n[^\[\]{}]*\n\s*\]")
 # Where a checkpoint keeps its export.
 EXPORT_FOLDER = "policy"
 
 
-def save_policy(policy: Policy, path: str | os.PathLike[str]) -> Path:
+def save_policy(policy: Policy, path: str | os.PathLike[str], *, onnx: bool = False) -> Path:
     """Write `policy.json` and `weights.safetensors` into a folder, which gets its name when it is complete.
 
     The description holds the format's version, every module's network, spaces and treatment of actions, which
     agent acts by which module, what agents of `invrec_v0` see and do, and where the policy comes from. Weights
     are named `module/parameter`.
 
+    Args:
+        policy: what to write.
+        path: of the folder.
+        onnx: whether to write every module as ONNX too; see `onnx_export.export_onnx`.
+
     Returns:
         The folder.
 
     Raises:
         InputError: it exists and is not empty.
+        MissingExtraError: ONNX is asked for, and the extra [onnx] is not installed.
     """
     target = Path(path).expanduser().resolve()
     check_free_folder(target)
@@ -51,7 +60,11 @@ def save_policy(policy: Policy, path: str | os.PathLike[str]) -> Path:
         weights = safetensors.torch.save(_weights(policy), metadata={"format": "pt"})
         (part / WEIGHTS_FILE).write_bytes(weights)
         text = json.dumps(_describe(policy, weights), indent=2, allow_nan=False)
-        (part / POLICY_FILE).write_text(text + "\n", "utf-8")
+        (part / POLICY_FILE).write_text(_flat_lists(text) + "\n", "utf-8")
+        if onnx:
+            from invrec_rllib.learning.onnx_export import export_onnx
+
+            export_onnx(policy, part)
         if target.is_dir():
             target.rmdir()
         part.rename(target)
@@ -83,8 +96,9 @@ def find_export(path: str | os.PathLike[str]) -> Path:
         if (folder / POLICY_FILE).is_file():
             return folder
     raise InputError(
-        f"{given} holds no policy: neither {POLICY_FILE} nor {EXPORT_FOLDER}/{POLICY_FILE}. Of a checkpoint that "
-        "RLlib wrote make one with: invrec export CHECKPOINT DEST"
+        f"{given} holds no policy: neither {POLICY_FILE} nor {EXPORT_FOLDER}/{POLICY_FILE}. A checkpoint of RLlib "
+        "alone holds pickles, which can execute any code when they are loaded; of one that you trust make a policy "
+        "with: invrec export CHECKPOINT DEST --unpickle"
     )
 
 
@@ -163,6 +177,13 @@ def _describe(policy: Policy, weights: bytes) -> dict[str, Any]:
         "provenance": dict(policy.provenance),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
+
+
+def _flat_lists(text: str) -> str:
+    """Lists of plain values on one line each: bounds of observations would take thousands."""
+    return _PLAIN_LIST.sub(
+        lambda found: re.sub(r"\n\s*", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text
+    )
 
 
 def _weights(policy: Policy) -> dict[str, Tensor]:
