@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from invrec_rllib.policies.registry import make_policy, policy_names
     from invrec_rllib.report import write_report
     from invrec_rllib.rllib.algorithm import build_config
+    from invrec_rllib.rllib.fast_sampling import fast_sampling
+    from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
     from invrec_rllib.rllib.register import make_env_config, register
+    from invrec_rllib.rllib.timescale_learner import multi_timescale
     from invrec_rllib.rllib.trained import load_trained
     from invrec_rllib.scenario import (
         Scenario,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     )
     from invrec_rllib.scenario.calibration import calibrate, own_tables, with_lift
     from invrec_rllib.sim import Simulator
+    from invrec_rllib.timescales import Timescales
     from invrec_rllib.training import resume, train
 
     __version__: str
@@ -38,23 +42,27 @@ __all__ = [
     "Comparison",
     "InputError",
     "InvrecError",
+    "MTMAPPOConfig",
     "MissingExtraError",
     "Policy",
     "Scenario",
     "ScenarioError",
     "Simulator",
+    "Timescales",
     "TrainSettings",
     "__version__",
     "build_config",
     "calibrate",
     "check_env",
     "compare",
+    "fast_sampling",
     "generate_scenario",
     "invrec_v0",
     "load_scenario",
     "load_trained",
     "make_env_config",
     "make_policy",
+    "multi_timescale",
     "own_tables",
     "parallel_env",
     "policy_names",
@@ -79,11 +87,15 @@ _NAMES_BY_MODULE = {
     "policies.registry": ("make_policy", "policy_names"),
     "report": ("write_report",),
     "rllib.algorithm": ("build_config",),
+    "rllib.fast_sampling": ("fast_sampling",),
+    "rllib.mtmappo": ("MTMAPPOConfig",),
     "rllib.register": ("make_env_config", "register"),
+    "rllib.timescale_learner": ("multi_timescale",),
     "rllib.trained": ("load_trained",),
     "scenario": ("Scenario", "generate_scenario", "load_scenario", "preset_names", "save_scenario"),
     "scenario.calibration": ("calibrate", "own_tables", "with_lift"),
     "sim": ("Simulator",),
+    "timescales": ("Timescales",),
     "training": ("resume", "train"),
 }
 _MODULE_BY_NAME = {

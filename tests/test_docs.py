@@ -33,7 +33,7 @@ def run_example(name: str, folder: Path) -> str:
 
 
 def test_every_python_block_is_run_here() -> None:
-    assert set(EXAMPLES) == {"environment", "rllib", "calibration"}
+    assert set(EXAMPLES) == {"environment", "rllib", "timescales", "mtmappo", "calibration"}
     assert README.count("```python") == len(EXAMPLES)
 
 
@@ -47,6 +47,20 @@ def test_the_example_inside_rllib_runs(tmp_path: Path) -> None:
     printed = run_example("rllib", tmp_path)
     assert "inventory" in printed
     assert "recommender" in printed
+
+
+@pytest.mark.slow
+def test_the_example_of_timescales_says_how_they_separate(tmp_path: Path) -> None:
+    printed = run_example("timescales", tmp_path)
+    assert "No violations" in printed
+    assert "0.001 0.003" in printed
+
+
+@pytest.mark.slow
+def test_the_example_of_mtmappo_runs(tmp_path: Path) -> None:
+    profit, rate = run_example("mtmappo", tmp_path).split()[-2:]
+    assert float(profit) > 0
+    assert float(rate) == pytest.approx(4e-3)
 
 
 @pytest.mark.slow
