@@ -177,4 +177,4 @@ def test_a_pair_trained_on_the_training_world_is_replayed(tables: list[str], tmp
     data = json.loads(result.stdout)
     assert data["replay"]["rows"][-1]["policy"] == "mine"
     assert data["left_out"]["replay"] == {}
-    assert "observations of shape" in data["left_out"]["pair"]["mine"]
+    assert "was trained on coming_prices" in data["left_out"]["pair"]["mine"]

@@ -105,7 +105,7 @@ def test_wrong_input_is_named(arguments: list[str], message: str) -> None:
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     result = run("evaluate", str(tmp_path))
     assert result.exit_code == 2
-    assert "not a checkpoint" in result.stderr
+    assert "holds no policy" in result.stderr
 
 
 def test_a_report_of_no_run_is_refused(tmp_path: Path) -> None:

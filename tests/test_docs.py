@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy.stats import trim_mean
 from typer.testing import CliRunner
 
 from invrec_rllib.cli import app
@@ -123,3 +125,30 @@ def test_every_local_link_leads_to_a_file() -> None:
         text = (ROOT / document).read_text("utf-8")
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
             assert (ROOT / target).exists(), f"{document}: {target}"
+
+
+def test_the_table_of_parts_says_what_the_stored_rows_say() -> None:
+    with (ROOT / "invrec_rllib/benchmarks/results/paper_parts.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    table = README.split("<!-- parts: begin -->")[1].split("<!-- parts: end -->")[0].strip().splitlines()[2:]
+    variants = [
+        "mtmappo",
+        "separate_critics",
+        "memory",
+        "one_rate_0.002",
+        "own_critic",
+        "joint",
+        "reversed",
+        "siloed",
+    ]
+    assert len(table) == len(variants)
+    reference = {row["seed"]: float(row["profit"]) for row in rows if row["variant"] == "mtmappo"}
+    for variant, line in zip(variants, table, strict=True):
+        profits = {row["seed"]: float(row["profit"]) for row in rows if row["variant"] == variant}
+        assert set(profits) == {str(seed) for seed in range(8)}
+        stated, less = (
+            int(re.sub(r"[^\d-].*", "", cell.strip().replace(",", "")) or 0) for cell in line.split("|")[3:5]
+        )
+        assert stated == round(float(trim_mean(list(profits.values()), 0.25)))
+        gap = sum(reference[seed] - profit for seed, profit in profits.items()) / len(profits)
+        assert abs(less - gap) <= 1
