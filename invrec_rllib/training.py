@@ -279,7 +279,7 @@ class _Loop:
     def _checkpoint(self, algorithm: Algorithm, iteration: int) -> Path:
         def write(folder: Path) -> None:
             algorithm.save_to_path(folder)
-            save_policy(self._policy(algorithm, iteration), folder / EXPORT_FOLDER)
+            save_policy(self._policy(algorithm, iteration), folder / EXPORT_FOLDER, overwrite=True)
 
         return self.run.save_checkpoint(iteration, write)
 

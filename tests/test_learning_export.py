@@ -88,10 +88,15 @@ def test_nothing_is_overwritten_and_nothing_half_done_is_left(
     with pytest.raises(InputError, match="not an empty folder"):
         save_policy(pair(), saved)
     assert (saved / WEIGHTS_FILE).read_bytes() == before
+    assert save_policy(pair(), saved, overwrite=True) == saved
+    assert (saved / WEIGHTS_FILE).read_bytes() != before
     broken = Policy(pair().actors, provenance={"value": float("nan")})
     with pytest.raises(ValueError, match="JSON"):
         save_policy(broken, saved.parent / "other")
     assert [path.name for path in saved.parent.iterdir()] == ["export"]
+    (saved / POLICY_FILE).unlink()
+    with pytest.raises(InputError, match="not an empty folder"):
+        save_policy(pair(), saved, overwrite=True)
 
 
 def change(key: str, value: Any) -> Callable[[Path], None]:

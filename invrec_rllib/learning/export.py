@@ -32,7 +32,9 @@ _PLAIN_LIST = re.compile(r"\[\n[^\[\]{}]*\n\s*\]")
 EXPORT_FOLDER = "policy"
 
 
-def save_policy(policy: Policy, path: str | os.PathLike[str], *, onnx: bool = False) -> Path:
+def save_policy(
+    policy: Policy, path: str | os.PathLike[str], *, onnx: bool = False, overwrite: bool = False
+) -> Path:
     """Write `policy.json` and `weights.safetensors` into a folder, which gets its name when it is complete.
 
     The description holds the format's version, every module's network, spaces and treatment of actions, which
@@ -43,6 +45,7 @@ def save_policy(policy: Policy, path: str | os.PathLike[str], *, onnx: bool = Fa
         policy: what to write.
         path: of the folder.
         onnx: whether to write every module as ONNX too; see `onnx_export.export_onnx`.
+        overwrite: whether a policy that is there already is replaced; nothing else ever is.
 
     Returns:
         The folder.
@@ -52,7 +55,9 @@ def save_policy(policy: Policy, path: str | os.PathLike[str], *, onnx: bool = Fa
         MissingExtraError: ONNX is asked for, and the extra [onnx] is not installed.
     """
     target = Path(path).expanduser().resolve()
-    check_free_folder(target)
+    replaced = overwrite and (target / POLICY_FILE).is_file()
+    if not replaced:
+        check_free_folder(target)
     part = target.with_name(f".part-{os.getpid()}-{target.name}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -65,7 +70,9 @@ def save_policy(policy: Policy, path: str | os.PathLike[str], *, onnx: bool = Fa
             from invrec_rllib.learning.onnx_export import export_onnx
 
             export_onnx(policy, part)
-        if target.is_dir():
+        if replaced:
+            shutil.rmtree(target)
+        elif target.is_dir():
             target.rmdir()
         part.rename(target)
     except BaseException:

@@ -80,7 +80,7 @@ class Policy:
         Raises:
             InputError: neither is known.
         """
-        module = self.agents.get(agent, agent)
+        module = self.agents.get(str(agent), str(agent))
         if module not in self.actors:
             known = ", ".join(sorted({*self.agents, *self.actors}, key=str))
             raise InputError(f"{agent!r} is neither an agent nor a module of this policy; known: {known}")
@@ -115,6 +115,8 @@ class Policy:
         Raises:
             InputError: an unknown agent, a wrong shape, or a state that is not this agent's.
         """
+        # RLlib allows numbers for names; JSON and files do not.
+        agent = str(agent)
         actor = self.actor(agent)
         state = state or {}
         action, after = actor.act(

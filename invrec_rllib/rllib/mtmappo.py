@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
@@ -14,6 +16,7 @@ from ray.rllib.utils.annotations import override
 from ray.tune import register_trainable
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.export import EXPORT_FOLDER, save_policy
 from invrec_rllib.learning.memory import MemoryKind
 from invrec_rllib.rllib.block_connector import BlockToBatch
 from invrec_rllib.rllib.fast_sampling import fast_sampling
@@ -22,9 +25,12 @@ from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticModule
 from invrec_rllib.rllib.mtmappo_networks import Networks, describe_networks
 from invrec_rllib.rllib.timescale_config import timescales as set_timescales
 from invrec_rllib.rllib.timescale_learner import MultiTimescaleMixin, multi_timescale
+from invrec_rllib.rllib.trained import policy_of
 
 NAME = "MTMAPPO"
 CriticKind = Literal["shared", "separate", "own"]
+
+_logger = logging.getLogger(__name__)
 
 
 class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's base is untyped
@@ -209,6 +215,20 @@ class MTMAPPO(PPO):  # type: ignore[misc, unused-ignore]  # Ray's base is untype
     def get_default_config(cls) -> MTMAPPOConfig:
         """A fresh configuration."""
         return MTMAPPOConfig()
+
+    @override(PPO)
+    def save_to_path(self, path: Any = None, *, filesystem: Any = None, **kwargs: Any) -> str:
+        """As RLlib's, and in the folder `policy` the actors without pickle, for `Policy.load`.
+
+        Not on another filesystem than this machine's, and not of modules that are none of ours.
+        """
+        folder: str = super().save_to_path(path, filesystem=filesystem, **kwargs)
+        if filesystem is None:
+            try:
+                save_policy(policy_of(self), Path(folder) / EXPORT_FOLDER, overwrite=True)
+            except InputError as error:
+                _logger.warning("the checkpoint %s holds no folder %s: %s", folder, EXPORT_FOLDER, error)
+        return folder
 
 
 register_trainable(NAME, MTMAPPO)
