@@ -11,6 +11,7 @@ from pettingzoo import ParallelEnv
 
 from invrec_rllib.env.batched import BatchedEnv, Look, Moved
 from invrec_rllib.env.encoder import Float32Array
+from invrec_rllib.errors import InputError
 
 FIRM = "firm"
 
@@ -23,6 +24,9 @@ class JointEnv(ParallelEnv[str, Float32Array, Float32Array]):  # type: ignore[mi
 
     Args:
         env: agents with flat boxes for observations and actions, which end together.
+
+    Raises:
+        InputError: another space, or boxes of unlike types.
     """
 
     def __init__(self, env: Any) -> None:
@@ -87,6 +91,9 @@ class JointBatch:
     Args:
         env: agents with flat boxes for observations and actions.
         members: its agents in the order in which they are put side by side.
+
+    Raises:
+        InputError: as `JointEnv`.
     """
 
     def __init__(self, env: BatchedEnv, members: list[str]) -> None:
@@ -128,6 +135,12 @@ class JointBatch:
 
 
 def _side_by_side(spaces: list[Any]) -> gymnasium.spaces.Box:
+    for space in spaces:
+        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+            raise InputError(f"a joint agent puts boxes of one axis side by side, got the space {space}")
+    dtypes = {space.dtype for space in spaces}
+    if len(dtypes) > 1:
+        raise InputError(f"a joint agent needs spaces of one type, got {sorted(map(str, dtypes))}")
     return gymnasium.spaces.Box(
         np.concatenate([space.low for space in spaces]),
         np.concatenate([space.high for space in spaces]),

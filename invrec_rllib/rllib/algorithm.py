@@ -129,12 +129,15 @@ def timescales_of(settings: TrainSettings) -> Timescales:
         INVENTORY: _speed(settings, settings.learning_rate_inventory, settings.power_inventory),
         RECOMMENDER: _speed(settings, settings.learning_rate_recommender, settings.power_recommender),
     }
-    if settings.agents == "joint":
+    if settings.agents == "joint" and settings.network == "mlp":
+        # One network without parts: at the speed of the slower agent.
+        modules: dict[str, dict[str, Any]] = {FIRM: {"actor": actors[INVENTORY]}}
+    elif settings.agents == "joint":
         # The parts of one policy can have speeds of their own, as its agents would.
         firm = {
             name: {"schedule": speed, "parameters": [rf"actors\.{name}\."]} for name, speed in actors.items()
         }
-        modules: dict[str, dict[str, Any]] = {FIRM: firm}
+        modules = {FIRM: firm}
     else:
         modules = {name: {"actor": speed} for name, speed in actors.items()}
     critics = ["critic"] if settings.critic == "shared" else [f"{name}_critic" for name in modules]

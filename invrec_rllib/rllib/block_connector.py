@@ -80,9 +80,9 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
         for agent, policy in block.policy_of.items():
             value = judged[agent]
             device = value.current.device
-            decides = None if block.decides is None else torch.from_numpy(block.decides[agent]).to(device)
+            decides = None if block.decides is None else _tensor(block.decides[agent], device)
             advantages, targets = generalized_advantages(
-                torch.from_numpy(block.rewards[agent]).to(device),
+                _tensor(block.rewards[agent], device),
                 value.current,
                 next_values=value.following,
                 ends=ends.to(device),
@@ -100,7 +100,10 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
             }
             if isinstance(modules[policy], ValueFunctionAPI):
                 columns[Postprocessing.VALUE_TARGETS] = targets
-            rows.append((policy, _rows(block, agent, modules[policy], columns, device)))
+            own = _rows(block, agent, modules[policy], columns, device)
+            # An agent without any decision in this block leaves nothing to learn from.
+            if len(own[Columns.OBS]):
+                rows.append((policy, own))
         return rows + _critic_rows(block, modules, judged)
 
 
@@ -133,7 +136,8 @@ class _Judged:
 
 def critic_of(policy: str, modules: Mapping[str, Any]) -> str | None:
     """Name of the critic that judges a policy: its own, `<policy>_critic`, or the shared `critic`."""
-    return next((name for name in (f"{policy}_critic", "critic") if name in modules), None)
+    names = (f"{policy}_critic", "critic")
+    return next((name for name in names if isinstance(modules.get(name), CriticModule)), None)
 
 
 def _judge(block: Block, modules: Mapping[str, Any]) -> dict[str, _Judged]:
@@ -172,10 +176,10 @@ def _values(block: Block, critic: Any, agent: str | None) -> tuple[Tensor, Tenso
     following[:-1] = current[1:]
     following[-1] = ask(last)
     if final is not None and len(block.final_index):
-        time, column = torch.from_numpy(block.final_index).unbind(-1)
+        time, column = _tensor(block.final_index, current.device).unbind(-1)
         beyond = ask(final)
         # Nothing follows a terminal state; a truncated episode would have gone on.
-        beyond[torch.from_numpy(block.terminated)[time, column]] = 0.0
+        beyond[_tensor(block.terminated, current.device)[time, column]] = 0.0
         following[time, column] = beyond
     return current, following
 
@@ -184,7 +188,7 @@ def _asker(critic: Any) -> Any:
     device = next(critic.parameters()).device
 
     def ask(seen: Any) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(seen)).to(device)
+        tensor = _tensor(seen, device)
         if isinstance(critic, CriticModule):
             return critic.values(tensor)
         if critic.is_stateful():
@@ -246,8 +250,10 @@ def _critic_rows(
 
 
 def _tensor(value: Any, device: torch.device) -> Tensor:
-    tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.ascontiguousarray(value))
-    return tensor.to(device)
+    # What came through Ray's object store is read-only, which torch does not know: it is copied.
+    tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.require(value, requirements=("C", "W")))
+    # As RLlib's pipeline does, and as the runner's modules saw it.
+    return tensor.to(device, torch.float32 if tensor.dtype == torch.float64 else None)
 
 
 def _concatenate(parts: list[Rows]) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from ray.rllib.connectors.learner import LearnerConnectorPipeline
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
+from ray.rllib.utils.from_config import NotProvided
 from ray.tune import register_trainable
 
 from invrec_rllib.errors import InputError
@@ -29,6 +31,8 @@ from invrec_rllib.rllib.trained import policy_of
 
 NAME = "MTMAPPO"
 CriticKind = Literal["shared", "separate", "own"]
+# What `update_from_dict` hands to the methods of these names.
+_CHOICES = ("critic", "memory", "network", "timescales")
 
 _logger = logging.getLogger(__name__)
 
@@ -49,6 +53,9 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
     Other environments need nothing else: any that RLlib steps as a `MultiAgentEnv`, PettingZoo's by
     `ParallelEnvAdapter`. The critic reads `state()` where the environment has it, else all agents'
     observations side by side. Agents of an episode must end together.
+
+    A policy's actor is ours unless `rl_module(rl_module_spec=...)` brings another: any torch module that gives
+    `ACTION_DIST_INPUTS` will do, it needs no value function.
 
     Steps are sampled by `BlockRunner` (`fast_sampling`). Not offered, since it has no meaning here:
     `vf_clip_param` (see `critic(value_clip=...)`), `use_critic=False`, connectors between environment and module.
@@ -81,8 +88,8 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
         set_timescales(self, spec, strict=strict)
         return self
 
-    def critic(self, kind: CriticKind | None = None, *, value_clip: float | None = None) -> MTMAPPOConfig:
-        """Choose the critics.
+    def critic(self, kind: CriticKind | None = None, *, value_clip: Any = NotProvided) -> MTMAPPOConfig:
+        """Choose the critics; what is not given stays as it is.
 
         Args:
             kind: "shared", one critic of the global state with a value for every agent; "separate", one of the
@@ -99,9 +106,10 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
                 raise InputError(f"critic is {kind!r}, must be one of {', '.join(get_args(CriticKind))}")
             self.critic_kind = kind
             self.uses_global_state = kind != "own"
-        if value_clip is not None and value_clip <= 0:
-            raise InputError(f"value_clip is {value_clip}, must be above 0, or None")
-        self.value_clip = value_clip
+        if value_clip is not NotProvided:
+            if value_clip is not None and value_clip <= 0:
+                raise InputError(f"value_clip is {value_clip}, must be above 0, or None")
+            self.value_clip = value_clip
         return self
 
     def memory(
@@ -120,6 +128,30 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
     def network(self, kind: Literal["auto", "product", "mlp"] | None = None, **options: Any) -> MTMAPPOConfig:
         """Choose the networks' kind and widths; `options` are the fields of `mtmappo_networks.Networks`."""
         self.networks = self.networks.changed(kind=kind, **options)
+        return self
+
+    @override(PPOConfig)
+    def update_from_dict(self, config_dict: Mapping[str, Any]) -> MTMAPPOConfig:
+        """As RLlib's; besides, "timescales", "critic", "memory" and "network" are what the methods of these names take.
+
+        So a file of Tune can say ``critic: own``, or ``memory: {kind: gru, size: 8}``.
+
+        Raises:
+            InputError: a choice that is not allowed.
+        """
+        # RLlib also hands over whole configurations, which have methods of these names.
+        chosen = {
+            name: config_dict[name]
+            for name in _CHOICES
+            if name in config_dict and not callable(config_dict[name])
+        }
+        super().update_from_dict({name: value for name, value in config_dict.items() if name not in chosen})
+        for name, value in chosen.items():
+            choose = getattr(self, name)
+            if isinstance(value, Mapping) and name != "timescales":
+                choose(**value)
+            else:
+                choose(value)
         return self
 
     @override(PPOConfig)
@@ -154,20 +186,20 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
         """Actors for the policies, and for learners the critics that judge them."""
         if policy_dict is None:
             policy_dict, _ = self.get_multi_agent_setup(env=env, spaces=spaces)
+        own = {policy: spec for policy in policy_dict if (spec := self._actor_given_for(policy)) is not None}
         described = describe_networks(
-            self, policy_dict, spaces=spaces or {}, with_critics=not inference_only, env=env
+            self, policy_dict, spaces=spaces or {}, with_critics=not inference_only, env=env, given=own
         )
-        specs = {
-            policy: RLModuleSpec(
-                module_class=ActorModule,
-                observation_space=policy_dict[policy].observation_space,
-                action_space=policy_dict[policy].action_space,
-                inference_only=inference_only,
-                model_config=actor,
-                catalog_class=PPOCatalog,
+        specs: dict[str, RLModuleSpec] = {}
+        # In sorted order: that of a set of policies, and with it the first weights, would change with the hash seed.
+        for policy in sorted(policy_dict):
+            spec = own.get(policy) or RLModuleSpec(
+                module_class=ActorModule, model_config=described.actors[policy], catalog_class=PPOCatalog
             )
-            for policy, actor in described.actors.items()
-        }
+            spec.observation_space = policy_dict[policy].observation_space
+            spec.action_space = policy_dict[policy].action_space
+            spec.inference_only = inference_only
+            specs[policy] = spec
         for name, (space, critic) in described.critics.items():
             specs[name] = RLModuleSpec(
                 module_class=CriticModule,
@@ -179,6 +211,17 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
                 catalog_class=PPOCatalog,
             )
         return MultiRLModuleSpec(rl_module_specs=specs)
+
+    def _actor_given_for(self, policy: str) -> RLModuleSpec | None:
+        """The user's own module of a policy; None: ours."""
+        # RLlib keeps here what `rl_module` took; its getter would mix defaults into it.
+        given: Any = self._rl_module_spec
+        if isinstance(given, MultiRLModuleSpec):
+            given = (given.rl_module_specs or {}).get(policy)
+        if given is None or given.module_class in (None, ActorModule):
+            return None
+        spec: RLModuleSpec = copy.deepcopy(given)
+        return spec
 
     @override(PPOConfig)
     def validate(self) -> None:
@@ -195,6 +238,10 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
                 f"vf_clip_param is {self.vf_clip_param}: RLlib's clipping stops the critic where it errs most; "
                 "use .critic(value_clip=...) to bound how far values move per update"
             )
+        critics = ["critic"] if self.critic_kind == "shared" else [f"{name}_critic" for name in self.policies]
+        taken = sorted(set(critics) & set(self.policies))
+        if taken:
+            raise InputError(f"policies are called {taken}, which critics are called here: rename them")
         length = self.networks.max_seq_len
         if self.networks.memory != "none" and self.minibatch_size and self.minibatch_size < length:
             raise InputError(

@@ -14,6 +14,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from torch import Tensor
 
+from invrec_rllib.errors import InputError
 from invrec_rllib.learning.allocation import keep_freed_memory
 from invrec_rllib.learning.losses import (
     categorical_entropy,
@@ -26,7 +27,7 @@ from invrec_rllib.learning.losses import (
     masked_mean,
     value_loss,
 )
-from invrec_rllib.rllib.block_connector import OLD_VALUES
+from invrec_rllib.rllib.block_connector import OLD_VALUES, critic_of
 from invrec_rllib.rllib.mtmappo_modules import VALUES, CriticModule
 
 
@@ -72,6 +73,15 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
         """Build the learner; its process keeps the memory that gradient steps free."""
         keep_freed_memory()
         super().build()
+
+    def should_module_be_updated(self, module_id: str, multi_agent_batch: Any = None) -> bool:
+        """As `policies_to_train` says; a critic learns where a policy does that it judges."""
+        asked: list[str] = [module_id]
+        modules = {str(name): self.module[name].unwrapped() for name in self.module.keys()}  # noqa: SIM118
+        if isinstance(modules.get(module_id), CriticModule):
+            asked += [name for name in modules if critic_of(name, modules) == module_id]
+        base: Any = super()
+        return any(base.should_module_be_updated(name, multi_agent_batch) for name in asked)
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
@@ -146,8 +156,10 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
         """Minibatches by index instead of by slicing, shuffling and concatenating `SampleBatch`es."""
         batch: Any = self._make_batch_if_necessary(training_data=training_data)  # type: ignore[no-untyped-call]
         for module_id in list(batch.policy_batches):
-            if not self.should_module_be_updated(module_id, batch):  # type: ignore[no-untyped-call]
+            if not self.should_module_be_updated(module_id, batch):
                 del batch.policy_batches[module_id]
+        if not batch.policy_batches:
+            raise InputError("policies_to_train leaves no module to learn from this batch")
         self._follow_targets(batch)
         return Minibatches(
             batch,
@@ -174,6 +186,7 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
 class Minibatches:
     """Every row once per epoch, in as many minibatches for each module as the largest of them needs.
 
+    Of fewer rows than minibatches some come more than once: learners must not disagree on what they learn from.
     Rows of a module with memory are sequences; `size` counts steps all the same. Minibatches of a module differ by
     one row at most, so that none is so small that its gradient is noise.
 
@@ -210,10 +223,9 @@ class Minibatches:
 
     def _pieces(self, columns: Mapping[str, Any]) -> list[Tensor]:
         rows = len(columns[Columns.OBS])
-        if rows < self.per_epoch:
-            # Fewer rows than minibatches: every minibatch must have some, or learners would disagree.
-            return [torch.randperm(rows)[:1] if self._shuffle else torch.arange(1)] * self.per_epoch
         order = torch.randperm(rows) if self._shuffle else torch.arange(rows)
+        if rows < self.per_epoch:
+            order = order.repeat(-(-self.per_epoch // rows))[: self.per_epoch]
         return list(order.tensor_split(self.per_epoch))
 
 

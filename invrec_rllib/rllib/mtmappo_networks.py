@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -106,6 +106,7 @@ def describe_networks(
     spaces: Mapping[str, Any],
     with_critics: bool,
     env: Any = None,
+    given: Container[str] = (),
 ) -> Described:
     """Descriptions of the networks of a configuration.
 
@@ -115,6 +116,7 @@ def describe_networks(
         spaces: what the env runner reports.
         with_critics: whether critics are described, or actors alone.
         env: RLlib's vector environment, where there is one.
+        given: policies whose actors are described elsewhere.
 
     Raises:
         InputError: spaces that no built-in network reads or acts in, or policies that cover unlike agents.
@@ -124,11 +126,12 @@ def describe_networks(
     world = _world_of(config)
     described = Described()
     for policy, spec in policies.items():
-        described.actors[policy] = (
-            _product_actor(world, networks, policy, agents[policy])
-            if world is not None
-            else _mlp_actor(networks, policy, spec.observation_space, spec.action_space)
-        )
+        if policy not in given:
+            described.actors[policy] = (
+                _product_actor(world, networks, policy, agents[policy])
+                if world is not None
+                else _mlp_actor(networks, policy, spec.observation_space, spec.action_space)
+            )
     if with_critics:
         for name, judged, seen in _critics(config.critic_kind, policies, agents, spaces):
             reads = "observation" if config.critic_kind == "own" else "state"

@@ -332,7 +332,15 @@ def _checked_options(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         raise InputError(f"env_config has unknown keys {unknown}; known: {known}")
     own = {name: value for name, value in options.items() if name != JOINT_KEY}
     own[_SCENARIO_KEY] = _to_scenario(options[_SCENARIO_KEY])
-    return own, bool(options.get(JOINT_KEY))
+    joint = bool(options.get(JOINT_KEY))
+    unlike = own.get("reward", "team") != "team" or own.get("accounting") == "shortfall"
+    if joint and unlike:
+        raise InputError(
+            f"joint = True, but reward is {own.get('reward', 'team')!r} and accounting "
+            f"{own.get('accounting', 'cash')!r}: one agent in the place of all needs one reward, that is "
+            "reward 'team' with accounting 'cash' or 'accrual'"
+        )
+    return own, joint
 
 
 def _to_scenario(scenario: object) -> Scenario:
