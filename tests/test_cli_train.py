@@ -26,6 +26,7 @@ QUICK = {
     "scenario": "tiny",
     "env_runners": 0,
     "steps_per_iteration": 480,
+    "envs_per_runner": 16,
     "minibatch_size": 240,
     "evaluate_every": 1,
     "evaluate_episodes": 10,
