@@ -251,7 +251,9 @@ def _critic_rows(
 
 def _tensor(value: Any, device: torch.device) -> Tensor:
     # What came through Ray's object store is read-only, which torch does not know: it is copied.
-    tensor = value if isinstance(value, Tensor) else torch.from_numpy(np.require(value, requirements=("C", "W")))
+    tensor = (
+        value if isinstance(value, Tensor) else torch.from_numpy(np.require(value, requirements=("C", "W")))
+    )
     # As RLlib's pipeline does, and as the runner's modules saw it.
     return tensor.to(device, torch.float32 if tensor.dtype == torch.float64 else None)
 
