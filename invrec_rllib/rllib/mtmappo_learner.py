@@ -107,7 +107,7 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
         self, module: Any, module_id: str, config: Any, batch: Mapping[str, Any], inputs: Tensor
     ) -> Tensor:
         mask = batch.get(Columns.LOSS_MASK)
-        terms = _TERMS.get(module.distribution) or _terms_of(module)
+        terms = _TERMS.get(getattr(module, "distribution", "")) or _terms_of(module)
         loss = clipped_surrogate(
             terms.logp(inputs, batch[Columns.ACTIONS]),
             batch[Columns.ACTION_LOGP],
