@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
-from ray.rllib.algorithms.ppo.ppo_catalog import PPOCatalog
 from ray.rllib.connectors.learner import LearnerConnectorPipeline
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -194,7 +193,7 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
         # In sorted order: that of a set of policies, and with it the first weights, would change with the hash seed.
         for policy in sorted(policy_dict):
             spec = own.get(policy) or RLModuleSpec(
-                module_class=ActorModule, model_config=described.actors[policy], catalog_class=PPOCatalog
+                module_class=ActorModule, model_config=described.actors[policy]
             )
             spec.observation_space = policy_dict[policy].observation_space
             spec.action_space = policy_dict[policy].action_space
@@ -208,7 +207,6 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
                 action_space=next(iter(policy_dict.values())).action_space,
                 learner_only=True,
                 model_config=critic,
-                catalog_class=PPOCatalog,
             )
         return MultiRLModuleSpec(rl_module_specs=specs)
 

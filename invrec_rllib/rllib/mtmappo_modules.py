@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from gymnasium.spaces import MultiDiscrete
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import TorchMultiCategorical
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
 
@@ -27,6 +29,12 @@ class ActorModule(TorchRLModule):
         self.description = cast(dict[str, Any], self.model_config)
         self.distribution: str = self.description["distribution"]
         self.actor: Any = build_actor(self.description)
+        if isinstance(self.action_space, MultiDiscrete):
+            # RLlib knows the distributions of other spaces by itself; its catalogs, which know this one, fail
+            # on observations that its own networks do not read.
+            sizes = tuple(self.action_space.nvec.tolist())
+            categories: Any = TorchMultiCategorical
+            self.action_dist_cls = categories.get_partial_dist_cls(input_lens=sizes)
 
     def get_initial_state(self) -> dict[str, Any]:
         """Memory at an episode's start, without batch axis; empty where the actor has none."""
