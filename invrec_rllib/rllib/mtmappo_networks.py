@@ -15,7 +15,7 @@ from invrec_rllib.env.encoder import encoder_for
 from invrec_rllib.env.invrec_v0 import InvRecEnv
 from invrec_rllib.env.joint import FIRM, JointEnv
 from invrec_rllib.errors import InputError
-from invrec_rllib.learning.critics import Normalisation
+from invrec_rllib.learning.critics import NORMALISATIONS, Normalisation
 from invrec_rllib.learning.memory import MemoryKind
 from invrec_rllib.rllib.blocks import STATE_SPACE
 from invrec_rllib.rllib.register import ENV_NAME, SEED_KEY, STREAM_KEY, make_invrec
@@ -54,6 +54,10 @@ class Networks:
         for name, allowed in (("kind", get_args(NetworkKind)), ("memory", get_args(MemoryKind))):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}, must be one of {', '.join(allowed)}")
+        if self.normalisation not in (None, *NORMALISATIONS):
+            raise InputError(
+                f"normalisation is {self.normalisation!r}, must be one of {', '.join(NORMALISATIONS)}, or None"
+            )
         sizes = {"hidden_sizes": min(self.hidden_sizes, default=1)}
         sizes |= {
             name: getattr(self, name) for name in ("hidden", "cell_hidden", "memory_size", "max_seq_len")
