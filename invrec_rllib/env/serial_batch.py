@@ -62,7 +62,7 @@ class SerialBatch:
         self._own_state = _has_state(first)
         self.state_space: Box | None = first.state_space if self._own_state else self._joint_space()
         if with_state and not self._own_state:
-            _LOG.info("%s has no state: its observations, flattened, stand for it", first)
+            _LOG.warning("%s has no state: its observations, flattened, stand for it", first)
         self._seen: list[Mapping[Any, Any]] = []
 
     def reset(self) -> Look:
