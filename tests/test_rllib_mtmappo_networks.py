@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from block_worlds import HORIZON, make_runner
-from mtmappo_worlds import ENVS, firm_config, sample, update
+from mtmappo_worlds import ENVS, counting_config, firm_config, sample, update
 from ray.rllib.core.columns import Columns
 
 from invrec_rllib.env.joint import FIRM
@@ -99,6 +99,29 @@ def test_the_joint_agents_batches_repeat_what_it_did(memory: Any) -> None:
     kept = slice(None) if mask is None else mask
     assert len(again[kept].reshape(-1, again.shape[-1])) == ENVS * HORIZON
     torch.testing.assert_close(again[kept], batch[Columns.ACTION_DIST_INPUTS][kept], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("discount", "size"), [(0.9, 10.0), (0.999, 30.0)])
+def test_untrained_values_are_of_the_size_of_a_return(discount: float, size: float) -> None:
+    # Rewards near 1 per period, over the effective horizon, or the 30 periods that there are.
+    _, learner = made_for("tiny", discount=discount)
+    critic = learner.module["critic"].unwrapped()
+    torch.testing.assert_close(critic.output.std, torch.tensor([size, size]))
+    assert critic.output.normalisation == "none"
+    # Elsewhere that size is not known beforehand.
+    _, foreign, _ = sample(counting_config())
+    assert foreign.module["critic"].unwrapped().output.normalisation == "popart"
+
+
+@pytest.mark.parametrize("critic", ["shared", "own"])
+def test_nothing_is_expected_beyond_the_horizon(critic: Any) -> None:
+    _, learner, block = sample(firm_config(critic=critic))
+    module = learner.module["critic" if critic == "shared" else "recommender_critic"].unwrapped()
+    final = block.final.state if critic == "shared" else block.final.observations["recommender"]
+    seen = block.states if critic == "shared" else block.observations["recommender"]
+    with torch.no_grad():
+        assert not module.values(torch.from_numpy(final)).any()
+        assert module.values(torch.from_numpy(seen)).all()
 
 
 def test_departments_in_parts_share_a_policy_and_are_judged_one_by_one() -> None:
