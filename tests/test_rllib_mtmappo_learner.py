@@ -136,6 +136,14 @@ def test_critics_learn_where_policies_do_that_they_judge(kind: str, trained: Any
     assert moved(learner, before) == learning
 
 
+@pytest.mark.parametrize("memory", ["none", "gru"])
+def test_steps_trained_are_steps_and_not_sequences(memory: Any) -> None:
+    _, learner, block = sample(small().memory(memory, size=3, max_seq_len=4))
+    results = update(learner, block, minibatch_size=22, num_epochs=3)
+    steps = {name: results[name]["num_module_steps_trained"].peek() for name in ("team", "solo", "critic")}
+    assert steps == {"team": 3 * 2 * len(block), "solo": 3 * len(block), "critic": 3 * len(block)}
+
+
 def test_nothing_to_learn_is_an_error_that_says_so() -> None:
     config = small().multi_agent(policies_to_train=lambda policy, batch: False)
     _, learner, block = sample(config)

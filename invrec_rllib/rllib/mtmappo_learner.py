@@ -235,7 +235,7 @@ def _steps(columns: Mapping[str, Any]) -> int:
 
 
 def _take(columns: Mapping[str, Any], rows: Tensor) -> SampleBatch:
-    return SampleBatch(
+    taken = SampleBatch(
         {
             name: {key: part.index_select(0, rows.to(part.device)) for key, part in value.items()}
             if isinstance(value, dict)
@@ -243,6 +243,10 @@ def _take(columns: Mapping[str, Any], rows: Tensor) -> SampleBatch:
             for name, value in columns.items()
         }
     )
+    if Columns.LOSS_MASK in taken:
+        # What RLlib logs as steps trained; it would count sequences.
+        taken.count = int(taken[Columns.LOSS_MASK].sum())
+    return taken
 
 
 def explained_share(values: Tensor, targets: Tensor) -> Tensor:
