@@ -200,6 +200,44 @@ def test_the_state_reaches_critics_and_never_actors() -> None:
     assert own[2].states is None
 
 
+@pytest.mark.parametrize("memory", ["gru", "lstm"])
+def test_sequences_repeat_every_step_where_episodes_end_anywhere(memory: Any) -> None:
+    config = critic_config("shared").memory(memory, size=3, max_seq_len=4)
+    runner, learner, _ = sample(config)
+    torch.manual_seed(0)
+    for name in ("team", "solo"):
+        # Untrained, memory adds nothing, and heads make little of anything: both must matter here.
+        for parameter in learner.module[name].parameters():
+            torch.nn.init.normal_(parameter, std=0.7)
+    state = learner.module.get_state()
+    runner.module.set_state({name: state[name] for name in ("team", "solo")})
+    for _ in range(2):
+        block = runner.sample(num_timesteps=STEPS * ENVS)[0]
+    batch = train_batch(learner, block)
+    for name, agents in (("team", 2), ("solo", 1)):
+        columns = batch[name]
+        mask = columns[Columns.LOSS_MASK]
+        given = columns[Columns.ACTION_DIST_INPUTS][mask]
+        assert len(given) == agents * len(block)
+        module = learner.module[name].unwrapped()
+
+        def repeated(module: Any = module, columns: Any = columns, mask: Any = mask, **changes: Any) -> Any:
+            with torch.no_grad():
+                return module.forward_train({**columns, **changes})[Columns.ACTION_DIST_INPUTS][mask]
+
+        torch.testing.assert_close(repeated(), given, rtol=1e-5, atol=1e-5)
+        # Some sequences go on, others begin; each with the other's state would be told apart.
+        first = columns[Columns.STATE_IN]
+        begins = ~torch.stack([value.flatten(1).any(1) for value in first.values()]).any(0)
+        assert begins.any()
+        assert not begins.all()
+        for chosen in (begins, ~begins):
+            wrong = {
+                key: torch.where(chosen[:, None], 0.5 - value.sign(), value) for key, value in first.items()
+            }
+            assert float((repeated(**{Columns.STATE_IN: wrong}) - given).abs().max()) > 0.01
+
+
 def test_several_blocks_are_one_batch_in_a_fixed_order() -> None:
     runner, learner, first = sample(critic_config("shared"))
     second = runner.sample(num_timesteps=STEPS * ENVS)[0]
