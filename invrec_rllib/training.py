@@ -124,7 +124,7 @@ def train(
         attempts=[attempt],
         **machine,
     )
-    loop = _Loop(run, settings, scenario, watcher or Watcher())
+    loop = _Loop(run, settings, scenario, watcher or Watcher(), versions=attempt["versions"])
     try:
         return loop.play(config, num_cpus=num_cpus, stream=TRAINING_STREAM)
     except BaseException:
@@ -166,7 +166,7 @@ def resume(
     run.forget_after(iteration)
     scenario = run.scenario()
     config = build_config(settings, scenario=scenario)
-    loop = _Loop(run, settings, scenario, watcher or Watcher())
+    loop = _Loop(run, settings, scenario, watcher or Watcher(), versions=attempt["versions"])
     return loop.play(config, num_cpus=num_cpus, stream=stream, checkpoint=checkpoint)
 
 
@@ -178,8 +178,17 @@ def _attempt(machine: dict[str, Any], *, stream: int, iteration: int) -> dict[st
 class _Loop:
     """One attempt at a run."""
 
-    def __init__(self, run: RunDir, settings: TrainSettings, scenario: Scenario, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        settings: TrainSettings,
+        scenario: Scenario,
+        watcher: Watcher,
+        *,
+        versions: dict[str, Any],
+    ) -> None:
         self.run, self.settings, self.scenario, self.watcher = run, settings, scenario, watcher
+        self.versions = versions
         self.params = compile_scenario(scenario)
         self.seen = what_is_seen({"scenario": scenario, **env_options(settings)})
         self.seconds_before = 0.0
@@ -288,7 +297,7 @@ class _Loop:
             "scenario": self.scenario.name,
             "iteration": iteration,
             "settings": self.settings.model_dump(mode="json"),
-            "versions": describe_machine()["versions"],
+            "versions": self.versions,
         }
         return policy_of(algorithm, seen=self.seen, provenance=provenance)
 

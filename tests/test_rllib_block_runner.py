@@ -282,6 +282,17 @@ def test_random_actions_lie_in_their_spaces_and_differ() -> None:
     assert block.logp == block.dist_inputs == {}
 
 
+def drawn_as_by_rllib(distribution: Any, inputs: torch.Tensor) -> tuple[torch.Tensor, Any, torch.Tensor]:
+    """Our log-probabilities, RLlib's distribution and its actions, to which ours are equal from one random state."""
+    torch.manual_seed(1)
+    actions, logp = draw_actions(distribution, inputs, explore=True)
+    torch.manual_seed(1)
+    reference = distribution.from_logits(inputs)
+    expected = reference.sample()
+    torch.testing.assert_close(actions, expected)
+    return logp, reference, expected
+
+
 @pytest.mark.parametrize(
     ("distribution", "width"),
     [(TorchDiagGaussian, 6), (TorchCategorical, 4)],
@@ -289,12 +300,7 @@ def test_random_actions_lie_in_their_spaces_and_differ() -> None:
 )
 def test_fast_distributions_draw_as_rllibs_classes(distribution: Any, width: int) -> None:
     inputs = torch.randn(500, width, generator=torch.Generator().manual_seed(0))
-    torch.manual_seed(1)
-    actions, logp = draw_actions(distribution, inputs, explore=True)
-    torch.manual_seed(1)
-    reference = distribution.from_logits(inputs)
-    expected = reference.sample()
-    torch.testing.assert_close(actions, expected)
+    logp, reference, expected = drawn_as_by_rllib(distribution, inputs)
     torch.testing.assert_close(logp, reference.logp(expected), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
         draw_actions(distribution, inputs, explore=False)[0], reference.to_deterministic().sample()
@@ -315,12 +321,7 @@ SQUASHED: Any = TorchSquashedGaussian
 )
 def test_other_distributions_go_through_their_own_class(distribution: Any, width: int) -> None:
     inputs = torch.randn(20, width, generator=torch.Generator().manual_seed(0))
-    torch.manual_seed(1)
-    actions, logp = draw_actions(distribution, inputs, explore=True)
-    torch.manual_seed(1)
-    reference = distribution.from_logits(inputs)
-    expected = reference.sample()
-    torch.testing.assert_close(actions, expected)
+    logp, reference, expected = drawn_as_by_rllib(distribution, inputs)
     torch.testing.assert_close(logp, reference.logp(expected))
 
 

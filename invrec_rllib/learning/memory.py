@@ -83,6 +83,22 @@ class ResidualMemory(nn.Module):
         return embedded + self.project(remembered), state
 
 
+def remembered(
+    memory: ResidualMemory | None, embedded: Tensor, state: State | None
+) -> tuple[Tensor, State | None]:
+    """What an actor's memory, if it has one, makes of its embeddings, and the state after them.
+
+    Raises:
+        InputError: a memory without a state, or a state without a memory.
+    """
+    if (state is None) != (memory is None):
+        raise InputError("a state must be given to actors with a memory, and to no others")
+    if memory is None:
+        return embedded, None
+    outputs: tuple[Tensor, State] = memory(embedded, state)
+    return outputs
+
+
 @dataclass(frozen=True, eq=False)
 class Sequences:
     """Where S sequences of at most L steps lie in time-major arrays (T, B, ...).

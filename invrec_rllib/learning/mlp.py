@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.critics import Normalisation, ValueOutput
-from invrec_rllib.learning.memory import MemoryKind, ResidualMemory, State
+from invrec_rllib.learning.memory import MemoryKind, ResidualMemory, State, remembered
 
 Activation: TypeAlias = Literal["tanh", "relu"]
 # The small last layer of an actor: its first actions hardly depend on what it sees.
@@ -91,11 +91,7 @@ class MLPActor(nn.Module):
         Raises:
             InputError: a memory without a state, or a state without a memory.
         """
-        if (state is None) != (self.memory is None):
-            raise InputError("a state must be given to actors with a memory, and to no others")
-        embedded = self.encoder(observation)
-        if self.memory is not None:
-            embedded, state = self.memory(embedded, state)
+        embedded, state = remembered(self.memory, self.encoder(observation), state)
         outputs: Tensor = self.head(embedded)
         if self.log_std is not None:
             outputs = torch.cat([outputs, self.log_std.expand_as(outputs)], dim=-1)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from invrec_rllib.env.layout import ObservationLayout
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.critics import Normalisation, ValueOutput
-from invrec_rllib.learning.memory import MemoryKind, ResidualMemory, State
+from invrec_rllib.learning.memory import MemoryKind, ResidualMemory, State, remembered
 
 
 class ProductEncoder(nn.Module):
@@ -150,12 +150,9 @@ class ProductActor(nn.Module):
         Raises:
             InputError: a memory without a state, or a state without a memory.
         """
-        if (state is None) != (self.memory is None):
-            raise InputError("a state must be given to actors with a memory, and to no others")
         products = self.encoder.products(observation)
         embedded = self.encoder.cells(observation, products) if self.per_cell else products
-        if self.memory is not None:
-            embedded, state = self.memory(embedded, state)
+        embedded, state = remembered(self.memory, embedded, state)
         mean = self.head(embedded).flatten(start_dim=observation.dim() - 1)
         outputs = torch.cat([mean, self.log_std.expand_as(mean)], dim=-1)
         return outputs if state is None else (outputs, state)

@@ -27,6 +27,15 @@ def check_space(name: str, space: gym.Space[Any]) -> Space:
     return space
 
 
+def distribution_of(space: gym.Space[Any]) -> str | None:
+    """Kind of the action distribution that acts in a space, as `learning.actor` names it; None: none does."""
+    if isinstance(space, Box) and len(space.shape) == 1:
+        return "gaussian"
+    if isinstance(space, Discrete):
+        return "categorical"
+    return "multi_categorical" if isinstance(space, MultiDiscrete) and space.nvec.ndim == 1 else None
+
+
 def space_to_data(space: Space) -> dict[str, Any]:
     """What JSON holds of a space; None stands for no bound, one number for the bounds of all entries."""
     if isinstance(space, Discrete):

@@ -16,7 +16,8 @@ from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rllib.callbacks import EconomicsCallback
 from invrec_rllib.rllib.modules import ProductModule
 from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
-from invrec_rllib.rllib.register import make_env_config, register
+from invrec_rllib.rllib.mtmappo_modules import critic_names
+from invrec_rllib.rllib.register import JOINT_KEY, make_env_config, register
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.sim import Params, compile_scenario
 from invrec_rllib.timescales import Timescales
@@ -45,7 +46,7 @@ def env_options(settings: TrainSettings) -> dict[str, Any]:
         "reward": settings.reward,
         "mixed_weight": settings.mixed_weight,
         "accounting": settings.accounting,
-        **({"joint": True} if settings.agents == "joint" else {}),
+        **({JOINT_KEY: True} if settings.agents == "joint" else {}),
     }
 
 
@@ -140,9 +141,9 @@ def timescales_of(settings: TrainSettings) -> Timescales:
         modules = {FIRM: firm}
     else:
         modules = {name: {"actor": speed} for name, speed in actors.items()}
-    critics = ["critic"] if settings.critic == "shared" else [f"{name}_critic" for name in modules]
     speed = _speed(settings, settings.learning_rate_critic, settings.power_critic)
-    return Timescales.from_data({**modules, **{name: {"critic": speed} for name in critics}})
+    critics = {name: {"critic": speed} for name in critic_names(settings.critic, modules)}
+    return Timescales.from_data({**modules, **critics})
 
 
 def _speed(settings: TrainSettings, rate: float, power: float) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.learning.memory import cut_sequences
 from invrec_rllib.learning.returns import generalized_advantages, standardise
 from invrec_rllib.rllib.blocks import Block
-from invrec_rllib.rllib.mtmappo_modules import CriticModule
+from invrec_rllib.rllib.mtmappo_modules import SHARED_CRITIC, CriticModule, own_critic
 
 # What a critic said of a row before the update, for clipping its change.
 OLD_VALUES = "old_values"
@@ -136,7 +136,7 @@ class _Judged:
 
 def critic_of(policy: str, modules: Mapping[str, Any]) -> str | None:
     """Name of the critic that judges a policy: its own, `<policy>_critic`, or the shared `critic`."""
-    names = (f"{policy}_critic", "critic")
+    names = (own_critic(policy), SHARED_CRITIC)
     return next((name for name in names if isinstance(modules.get(name), CriticModule)), None)
 
 

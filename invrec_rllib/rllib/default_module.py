@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box
 from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from torch import nn
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.export import build_with_weights
+from invrec_rllib.learning.spaces import distribution_of
 
 _ENCODERS = ("encoder.actor_encoder.net.mlp.", "encoder.encoder.net.mlp.")
 _HEAD = "pi.net.mlp.0."
@@ -68,8 +69,5 @@ def _sequence(module: nn.Module, prefix: str | None) -> list[nn.Module]:
 
 
 def _distribution(space: Any) -> str | None:
-    if isinstance(space, Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating):
-        return "gaussian"
-    if isinstance(space, Discrete):
-        return "categorical"
-    return "multi_categorical" if isinstance(space, MultiDiscrete) and space.nvec.ndim == 1 else None
+    whole_numbers = isinstance(space, Box) and not np.issubdtype(space.dtype, np.floating)
+    return None if whole_numbers else distribution_of(space)

@@ -22,14 +22,13 @@ from invrec_rllib.learning.memory import MemoryKind
 from invrec_rllib.rllib.block_connector import BlockToBatch
 from invrec_rllib.rllib.fast_sampling import fast_sampling
 from invrec_rllib.rllib.mtmappo_learner import MTMAPPOTorchLearner
-from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticModule
+from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticKind, CriticModule, critic_names
 from invrec_rllib.rllib.mtmappo_networks import Networks, describe_networks
 from invrec_rllib.rllib.timescale_config import timescales as set_timescales
 from invrec_rllib.rllib.timescale_learner import MultiTimescaleMixin, multi_timescale
 from invrec_rllib.rllib.trained import policy_of
 
 NAME = "MTMAPPO"
-CriticKind = Literal["shared", "separate", "own"]
 # What `update_from_dict` hands to the methods of these names.
 _CHOICES = ("critic", "memory", "network", "timescales")
 
@@ -236,8 +235,7 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
                 f"vf_clip_param is {self.vf_clip_param}: RLlib's clipping stops the critic where it errs most; "
                 "use .critic(value_clip=...) to bound how far values move per update"
             )
-        critics = ["critic"] if self.critic_kind == "shared" else [f"{name}_critic" for name in self.policies]
-        taken = sorted(set(critics) & set(self.policies))
+        taken = sorted(set(critic_names(self.critic_kind, self.policies)) & set(self.policies))
         if taken:
             raise InputError(f"policies are called {taken}, which critics are called here: rename them")
         length = self.networks.max_seq_len

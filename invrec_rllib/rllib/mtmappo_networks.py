@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -13,12 +13,14 @@ from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
 
 from invrec_rllib.env.encoder import encoder_for
 from invrec_rllib.env.invrec_v0 import InvRecEnv
-from invrec_rllib.env.joint import FIRM, JointEnv
+from invrec_rllib.env.joint import FIRM
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.critics import NORMALISATIONS, Normalisation
 from invrec_rllib.learning.memory import MemoryKind
+from invrec_rllib.learning.spaces import distribution_of
 from invrec_rllib.rllib.blocks import STATE_SPACE
-from invrec_rllib.rllib.register import ENV_NAME, SEED_KEY, STREAM_KEY, make_invrec
+from invrec_rllib.rllib.mtmappo_modules import SHARED_CRITIC, own_critic
+from invrec_rllib.rllib.register import ENV_NAME, make_world
 
 NetworkKind = Literal["auto", "product", "mlp"]
 _STD = {"inventory": 0.2, "recommender": 0.8}
@@ -173,15 +175,15 @@ def _critics(
     """Name, judged agents and space read, of every critic."""
     if kind == "own":
         return [
-            (f"{policy}_critic", list(agents[policy]), spec.observation_space)
+            (own_critic(policy), list(agents[policy]), spec.observation_space)
             for policy, spec in policies.items()
         ]
     if STATE_SPACE not in spaces:
         raise InputError("a central critic needs runners that record the global state: use BlockRunner")
     state = spaces[STATE_SPACE][0]
     if kind == "separate":
-        return [(f"{policy}_critic", list(agents[policy]), state) for policy in policies]
-    return [("critic", sorted((name for some in agents.values() for name in some), key=str), state)]
+        return [(own_critic(policy), list(agents[policy]), state) for policy in policies]
+    return [(SHARED_CRITIC, sorted((name for some in agents.values() for name in some), key=str), state)]
 
 
 def _world_of(config: Any) -> InvRecEnv | None:
@@ -192,13 +194,7 @@ def _world_of(config: Any) -> InvRecEnv | None:
         raise InputError(
             f"network kind is 'product', but the environment is {config.env!r}, not {ENV_NAME!r}"
         )
-    if not ours or kind == "mlp":
-        return None
-    made = make_invrec(
-        {name: value for name, value in config.env_config.items() if name not in (SEED_KEY, STREAM_KEY)}
-    )
-    world: InvRecEnv = made.env if isinstance(made, JointEnv) else made
-    return world
+    return make_world(config.env_config) if ours and kind != "mlp" else None
 
 
 def _product_actor(
@@ -288,12 +284,11 @@ def _input(module: str, space: gym.Space[Any]) -> dict[str, Any]:
 
 def _distribution(policy: str, space: gym.Space[Any]) -> tuple[str, int]:
     """Kind of the action distribution, and numbers that the network gives for it."""
-    if isinstance(space, Box) and len(space.shape) == 1:
-        return "gaussian", space.shape[0]
+    kind = distribution_of(space)
+    if kind is None:
+        raise InputError(
+            f"{policy}: action space {space} must be a Box of one axis, Discrete, or a MultiDiscrete of one axis"
+        )
     if isinstance(space, Discrete):
-        return "categorical", int(space.n)
-    if isinstance(space, MultiDiscrete) and space.nvec.ndim == 1:
-        return "multi_categorical", int(space.nvec.sum())
-    raise InputError(
-        f"{policy}: action space {space} must be a Box of one axis, Discrete, or a MultiDiscrete of one axis"
-    )
+        return kind, int(space.n)
+    return kind, int(space.nvec.sum()) if isinstance(space, MultiDiscrete) else cast(Box, space).shape[0]

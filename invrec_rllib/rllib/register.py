@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
@@ -21,6 +21,9 @@ from invrec_rllib.rllib.adapter import ParallelEnvAdapter
 from invrec_rllib.rllib.seeding import TRAINING_STREAM, EpisodeSeeds, check_word
 from invrec_rllib.scenario.files import build_scenario, load_scenario
 from invrec_rllib.scenario.schema import Scenario
+
+if TYPE_CHECKING:
+    from invrec_rllib.env.invrec_v0 import InvRecEnv
 
 ENV_NAME = "invrec_v0"
 SEED_KEY = "seed"
@@ -299,6 +302,21 @@ def make_invrec(options: dict[str, Any]) -> Any:
     own, joint = _checked_options(options)
     env = invrec_v0.parallel_env(**own)
     return JointEnv(env) if joint else env
+
+
+def make_world(env_config: Mapping[str, Any]) -> InvRecEnv:
+    """The environment of an `env_config` with its own agents, also where one agent decides for all.
+
+    Raises:
+        InputError, ScenarioError: as `make_invrec`.
+    """
+    from invrec_rllib.env.joint import JointEnv
+
+    made = make_invrec(
+        {name: value for name, value in env_config.items() if name not in (SEED_KEY, STREAM_KEY)}
+    )
+    world: InvRecEnv = made.env if isinstance(made, JointEnv) else made
+    return world
 
 
 def make_batched_invrec(options: dict[str, Any], **batch: Any) -> BatchedEnv:

@@ -15,8 +15,6 @@ from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPP
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
 
-from invrec_rllib.env.invrec_v0 import InvRecEnv
-from invrec_rllib.env.joint import JointEnv
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.policy import Policy
@@ -26,7 +24,7 @@ from invrec_rllib.rllib.default_module import describe_default_module
 from invrec_rllib.rllib.modules import ProductModule
 from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticModule
 from invrec_rllib.rllib.quiet import quiet_loggers
-from invrec_rllib.rllib.register import ENV_NAME, JOINT_KEY, SEED_KEY, STREAM_KEY, make_invrec
+from invrec_rllib.rllib.register import ENV_NAME, JOINT_KEY, make_world
 
 _MODULES = Path("learner_group", "learner", "rl_module")
 _CONSTRUCTOR = "class_and_ctor_args.pkl"
@@ -129,16 +127,13 @@ def what_is_seen(env_config: Mapping[str, Any]) -> Seen:
     Raises:
         InputError, ScenarioError: the environment cannot be made of it.
     """
-    options = {name: value for name, value in env_config.items() if name not in (SEED_KEY, STREAM_KEY)}
-    env = make_invrec(options)
-    world: InvRecEnv = env.env if isinstance(env, JointEnv) else env
     return Seen(
-        information=options.get("information", "observed"),
-        action_options={name: options[name] for name in _ACTION_OPTIONS if name in options},
-        inventory_agents=options.get("inventory_agents", "one"),
-        recommender_agents=options.get("recommender_agents", "one"),
-        joint=bool(options.get(JOINT_KEY, False)),
-    ).within(world.params)
+        information=env_config.get("information", "observed"),
+        action_options={name: env_config[name] for name in _ACTION_OPTIONS if name in env_config},
+        inventory_agents=env_config.get("inventory_agents", "one"),
+        recommender_agents=env_config.get("recommender_agents", "one"),
+        joint=bool(env_config.get(JOINT_KEY, False)),
+    ).within(make_world(env_config).params)
 
 
 def load_trained(path: str | os.PathLike[str], *, name: str = "trained") -> TrainedPolicy:
