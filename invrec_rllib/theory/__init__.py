@@ -1,0 +1,1 @@
+"""What is best possible: newsvendor, lost sales with lead times, exact dynamic programs."""
