@@ -52,14 +52,11 @@ def test_gamma_poisson_demand_has_the_variance_of_its_noise() -> None:
     assert variance == pytest.approx(8.0 + (0.5 * 8.0) ** 2)
 
 
-def test_sales_of_normal_demand_equal_quadrature() -> None:
-    demand = NormalDemand(50.0, 8.0)
+@pytest.mark.parametrize("stock", [30.0, 50.0, 61.5])
+def test_sales_of_normal_demand_equal_quadrature(stock: float) -> None:
     density = stats.norm(50.0, 8.0).pdf
-    for stock in (30.0, 50.0, 61.5):
-        integral, _ = integrate.quad(
-            lambda d: min(d, stock) * density(d), -50, 150, points=[stock], limit=200
-        )  # noqa: B023
-        assert float(demand.expected_sales(stock)) == pytest.approx(integral, rel=1e-8)
+    integral, _ = integrate.quad(lambda d: min(d, stock) * density(d), -50, 150, points=[stock])
+    assert float(NormalDemand(50.0, 8.0).expected_sales(stock)) == pytest.approx(integral, rel=1e-8)
 
 
 def test_the_textbook_example_with_normal_demand() -> None:
