@@ -16,6 +16,7 @@ from invrec_rllib.cli import (
     exporting,
     reporting,
     scenarios,
+    solving,
     training,
 )
 from invrec_rllib.cli.console import examples, print_error
@@ -95,6 +96,7 @@ training.add_command(app)
 evaluating.add_command(app)
 exporting.add_command(app)
 backtesting.add_command(app)
+solving.add_command(app)
 reporting.add_command(app)
 bench_app = typer.Typer(
     help="How fast it runs on this machine.",

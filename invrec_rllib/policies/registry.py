@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.policies.base import Policy
+from invrec_rllib.policies.optimal import OptimalPolicy
 from invrec_rllib.policies.recommenders import (
     empty_slates,
     popular_slates,
@@ -22,6 +23,7 @@ _BUILDERS: dict[str, Callable[[], Policy]] = {
     "traditional": lambda: SiloPolicy("traditional", popular_slates),
     "silo": lambda: SiloPolicy("silo", revenue_greedy_slates),
     "stock_aware": lambda: SiloPolicy("stock_aware", stock_aware_slates),
+    "optimal": OptimalPolicy,
 }
 
 
@@ -37,7 +39,8 @@ def make_policy(name: str) -> Policy:
         name: `random` (feasible actions at random), or one that orders up to the textbook level and shows
             nothing (`no_recommendation`), everything alike (`uniform`), the most popular products
             (`traditional`), each segment's slate of the largest expected revenue (`silo`), or the same with
-            products short of stock marked down (`stock_aware`).
+            products short of stock marked down (`stock_aware`). `optimal` is what is exactly best; it refuses
+            worlds that are too large to solve when it begins to play.
 
     Raises:
         InputError: no such policy; the message lists the names.

@@ -169,6 +169,15 @@ def counted_demand(mean: float, *, cv: float = 0.0) -> PoissonDemand | GammaPois
     return GammaPoissonDemand(mean, cv) if cv > 0.0 else PoissonDemand(mean)
 
 
+def left_over(pmf: FloatArray) -> FloatArray:
+    """P(y left | x on hand) from P(D = d), (..., D) to (..., D, D): index x, then y, each from 0 to D - 1."""
+    sold = np.subtract.outer(np.arange(pmf.shape[-1]), np.arange(pmf.shape[-1]))
+    table: FloatArray = np.where(sold >= 0, pmf[..., np.maximum(sold, 0)], 0.0)
+    table[..., 0] = 0.0
+    table[..., 0] = np.maximum(1.0 - table.sum(axis=-1), 0.0)
+    return table
+
+
 def _smallest_count(demand: CountedDemand, ratio: float) -> float:
     if not 0.0 < ratio < 1.0:
         raise InputError(f"ratio is {ratio}, must lie strictly between 0 and 1")

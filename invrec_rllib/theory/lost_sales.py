@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.theory.demand import CountedDemand, FloatArray, IntArray
+from invrec_rllib.theory.demand import CountedDemand, FloatArray, IntArray, left_over
 
 # Entries of the largest array that value iteration holds.
 _LARGEST_TABLE = 2 * 10**7
@@ -85,15 +85,6 @@ class LostSales:
     def left_over(self, largest: int) -> FloatArray:
         """P(y units left | x on hand), [x, y], for x and y from 0 to `largest`."""
         return left_over(self.demand.pmf(np.arange(largest + 1)))
-
-
-def left_over(pmf: FloatArray) -> FloatArray:
-    """P(y left | x on hand) from P(D = d), (..., D) to (..., D, D): index x, then y, each from 0 to D - 1."""
-    sold = np.subtract.outer(np.arange(pmf.shape[-1]), np.arange(pmf.shape[-1]))
-    table: FloatArray = np.where(sold >= 0, pmf[..., np.maximum(sold, 0)], 0.0)
-    table[..., 0] = 0.0
-    table[..., 0] = np.maximum(1.0 - table.sum(axis=-1), 0.0)
-    return table
 
 
 @dataclass(frozen=True, eq=False)
