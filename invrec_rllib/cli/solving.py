@@ -87,7 +87,7 @@ def _print(facts: dict[str, Any], *, currency: str) -> None:
         table.add_row(
             f"departments; the recommender is paid for {_PAID_BY[pay]}",
             f"{pair['profit']:,.2f}",
-            "" if value is None else f"{100 * value:+.1f} %",
+            "" if value is None else f"{100 * value:+.2f} %",
             f"after {pair['rounds']} rounds"
             + ("" if cycle == 1 else f" in a cycle of {cycle} pairs, the best for the firm is shown"),
         )

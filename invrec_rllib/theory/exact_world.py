@@ -115,7 +115,7 @@ class ExactWorld:
 
     def _make_tables(self, period: int) -> PeriodTables:
         cv = self.params.scenario.demand.noise_cv
-        mean = mean_demand(self.params, self.params.affinity, self.exposures, period=period)[:, 0, :]
+        mean = _demand(self.params, self.exposures, period)
         mean = np.pad(mean, ((0, 0), (0, _PRODUCTS - mean.shape[1])))
         left = tuple(
             left_over(np.stack([counted_demand(float(m), cv=cv).pmf(np.arange(size)) for m in mean[:, i]]))
@@ -238,10 +238,7 @@ def _stock_limit(params: Params, exposures: FloatArray, given: int | None) -> In
         return np.full(params.num_products, given, dtype=np.int64)
     cv = params.scenario.demand.noise_cv
     busiest = np.max(
-        [
-            mean_demand(params, params.affinity, exposures, period=t).max(axis=(0, 1))
-            for t in range(params.num_periods)
-        ],
+        [_demand(params, exposures, t).max(axis=0) for t in range(params.num_periods)],
         axis=0,
     )
     periods = params.lead_time + params.scenario.supply.review_periods
@@ -251,6 +248,13 @@ def _stock_limit(params: Params, exposures: FloatArray, given: int | None) -> In
     ]
     limit: IntArray = np.maximum(np.array(covered, dtype=np.int64), start + 1)
     return limit
+
+
+def _demand(params: Params, exposures: FloatArray, period: int) -> FloatArray:
+    """Mean demand by exposure, (E, N)."""
+    affinity = np.broadcast_to(params.affinity, exposures.shape)
+    mean: FloatArray = mean_demand(params, affinity, exposures, period=period)[:, 0, :]
+    return mean
 
 
 def _work(world: ExactWorld) -> float:

@@ -100,12 +100,12 @@ def account(plan: Plan) -> Accounts:
 
 
 def held_back(plan: Plan) -> float:
-    """Expected number of orders per episode that stop at the stock limit, though the supplier would send more."""
+    """Expected number of orders per episode that end at the stock limit, though the supplier would send more."""
     world, total = plan.world, 0.0
     rows, columns = np.indices(world.shape)
     on_hand = np.concatenate([rows[..., None], columns[..., None]], axis=-1)
     for t, share in enumerate(occupancy(plan)[:-1]):
         units = world.orders[plan.order[t]]
-        stopped = (units > 0) & (on_hand + units == world.stock_limit) & (units < world.orders[-1])
+        stopped = (on_hand + units == world.stock_limit) & (units < world.orders[-1])
         total += float((share * stopped.any(axis=-1)).sum())
     return total
