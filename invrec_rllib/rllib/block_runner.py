@@ -14,6 +14,7 @@ from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER
 
 from invrec_rllib.env.batched import Array, BatchedEnv, Look, Moved
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.allocation import keep_freed_memory
 from invrec_rllib.rllib.batch_facade import BatchFacade
 from invrec_rllib.rllib.batched_policies import Acted, BatchedPolicies
 from invrec_rllib.rllib.block_episodes import EpisodeBuilder, Segment, StepExtras
@@ -68,6 +69,8 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
 
     def __init__(self, config: Any, **kwargs: Any) -> None:
         check_settings(config)
+        # Blocks are of the same tens of megabytes each time.
+        keep_freed_memory()
         self._has_episode_hooks = bool(hooks(config, EPISODE_HOOKS))
         super().__init__(config, **kwargs)
         check_connectors(self._env_to_module, self._module_to_env)
