@@ -16,6 +16,7 @@ from invrec_rllib.cli import (
     exporting,
     reporting,
     scenarios,
+    studying,
     training,
 )
 from invrec_rllib.cli.console import examples, print_error
@@ -96,6 +97,17 @@ evaluating.add_command(app)
 exporting.add_command(app)
 backtesting.add_command(app)
 reporting.add_command(app)
+study_app = typer.Typer(
+    help="Compare ways to train: many runs with several seeds, their rows, a report.",
+    epilog=examples(
+        "invrec study list",
+        "invrec study run parts --out studies/parts",
+        "invrec study report studies/parts",
+    ),
+    no_args_is_help=True,
+)
+studying.add_commands(study_app)
+app.add_typer(study_app, name="study")
 bench_app = typer.Typer(
     help="How fast it runs on this machine.",
     epilog=examples("invrec bench simulator --scenario paper", "invrec bench sampling --envs 32"),

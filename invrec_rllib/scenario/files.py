@@ -65,6 +65,15 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml")))
 
 
+def parse_yaml(text: str) -> Any:
+    """Plain data from YAML text.
+
+    Raises:
+        yaml.YAMLError: not YAML, or a key is given twice.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
 def parse_scenario(text: str, *, source: str = "scenario") -> Scenario:
     """Read a scenario from YAML text.
 
@@ -76,7 +85,7 @@ def parse_scenario(text: str, *, source: str = "scenario") -> Scenario:
         ScenarioError: not YAML, not a mapping, or not valid; one line per fault, each naming the field.
     """
     try:
-        data = yaml.load(text, Loader=_Loader)
+        data = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ScenarioError(f"{source} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
