@@ -31,7 +31,7 @@ _COLOURS = (
 )
 # The colours come again with other dashes.
 _DASHES = ("-", "--", ":")
-# A variant whose interval lies farther off than this many times the spread of the middle half is put at the edge.
+# A profit farther from the median than this many times the median distance, or interval, is put at the edge.
 _FAR = 4.0
 
 
@@ -54,19 +54,17 @@ def intervals_figure(study: Study, lines: Sequence[Line], *, currency: str) -> F
         if low <= line.profit.value <= high:
             _draw_interval(axes, line.profit, place=place, colour=colour)
         else:
-            edge, marker = (low, "<") if line.profit.value < low else (high, ">")
-            axes.plot(edge, place, marker=marker, markersize=8, color=colour, clip_on=False)
-            _note(axes, f"{line.profit.value:,.0f}", at=(edge, place))
-        axes.annotate(
-            ""
-            if math.isnan(line.difference.percent.value)
-            else f"{style.signed(line.difference.percent.value, 1)} %",
-            (1.02, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=10,
-            annotation_clip=False,
-        )
+            _draw_far(axes, line.profit.value, place=place, left=line.profit.value < low, limits=(low, high))
+        if not math.isnan(percent := line.difference.percent.value):
+            # Beside the panel, where no mark can hide it.
+            axes.annotate(
+                f"{style.signed(percent, 1)} %",
+                (1.02, place),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=10,
+                annotation_clip=False,
+            )
     base = next((line.profit.value for line in ordered if line.variant == study.baseline), None)
     if base is not None:
         axes.axvline(base, color=style.BLUE, linestyle=":", linewidth=1)
@@ -75,11 +73,15 @@ def intervals_figure(study: Study, lines: Sequence[Line], *, currency: str) -> F
     axes.set_yticks(range(len(ordered)), [textwrap.fill(line.label, 28) for line in ordered])
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"profit per episode, {currency}: interquartile mean over seeds, 95 % interval")
-    style.thousands(axes, "x")
+    axes.set_xlabel(f"profit per episode, {currency}")
+    _money(axes, "x", largest=high)
     axes.locator_params(axis="x", nbins=5)
     label = study.variants[study.baseline].label
-    style.headline(figure, f"{_title(study, ordered)}Profit; at the right, difference to {label}")
+    style.headline(
+        figure,
+        f"{_title(study, ordered)}Profit: interquartile mean over seeds, 95 % interval; at the right, in percent, "
+        f"the difference to {label}",
+    )
     return figure
 
 
@@ -98,25 +100,30 @@ def _draw_interval(axes: Axes, profit: Interval, *, place: int, colour: str) -> 
 
 
 def _visible(profits: Sequence[Interval]) -> tuple[float, float]:
-    """Limits of the axis: of all intervals that do not lie far from the middle half of the profits."""
+    """Limits of the axis: of all intervals whose values are not far from the median."""
     values = np.array([profit.value for profit in profits])
-    ends = np.array(
-        [
-            [profit.value if math.isnan(end) else end for end in (profit.low, profit.high)]
-            for profit in profits
-        ]
-    )
-    widest = float(np.median(ends[:, 1] - ends[:, 0]))
-    middle = np.quantile(values, (0.25, 0.75))
-    reach = _FAR * max(float(middle[1] - middle[0]), widest) or 1.0
-    near = (values >= middle[0] - reach) & (values <= middle[1] + reach)
+    ends = np.array([(profit.low, profit.high) for profit in profits])
+    ends = np.where(np.isnan(ends), values[:, None], ends)
+    away = np.abs(values - np.median(values))
+    near = away <= _FAR * max(np.median(away), np.median(ends[:, 1] - ends[:, 0]))
     low, high = float(ends[near, 0].min()), float(ends[near, 1].max())
     margin = 0.06 * (high - low) or 0.5
     return low - margin, high + margin
 
 
-def _note(axes: Axes, text: str, *, at: tuple[float, float]) -> None:
-    axes.annotate(text, at, xytext=(10, 0), textcoords="offset points", va="center", fontsize=9)
+def _draw_far(axes: Axes, profit: float, *, place: int, left: bool, limits: tuple[float, float]) -> None:
+    """An arrow at the edge that a profit lies beyond, with the profit beside it."""
+    edge, marker, gap, side = (limits[0], "<", 10, "left") if left else (limits[1], ">", -10, "right")
+    axes.plot(edge, place, marker=marker, markersize=8, color=style.INK, clip_on=False)
+    axes.annotate(
+        f"{profit:,.0f}",
+        (edge, place),
+        xytext=(gap, 0),
+        textcoords="offset points",
+        va="center",
+        ha=side,
+        fontsize=9,
+    )
 
 
 def curves_figure(study: Study, curves: Sequence[Curve], *, currency: str) -> Figure:
@@ -144,7 +151,7 @@ def curves_figure(study: Study, curves: Sequence[Curve], *, currency: str) -> Fi
     axes.set_xlabel("env steps (periods simulated)")
     axes.set_ylabel(f"profit per episode, evaluated\n({currency})")
     style.thousands(axes, "x")
-    style.thousands(axes, "y")
+    _money(axes, "y", largest=max(float(curve.profit.max()) for curve in curves))
     title = _title(study, [curve.line for curve in curves])
     style.headline(figure, f"{title}Learning: interquartile mean over seeds, 95 % band")
     figure.legend(loc="outside lower left", ncols=2 if len(curves) > 1 else 1)
@@ -179,7 +186,7 @@ def factors_figure(study: Study, lines: Sequence[Line], *, currencies: Mapping[s
             _draw_factors(axes, study, here, colour=_COLOURS[number % len(_COLOURS)], label=label)
         axes.set_title(study.conditions[condition].label)
         axes.set_ylabel(f"profit per episode\n({currencies[condition]})")
-        style.thousands(axes, "y")
+        _money(axes, "y", largest=max(line.profit.value for line in drawn))
     factors = sorted({study.variants[line.variant].factor or 1.0 for line in drawn})
     panels[-1].set_xscale("log")
     panels[-1].set_xticks(factors, [f"{factor:g}" for factor in factors])
@@ -200,6 +207,12 @@ def _draw_factors(axes: Axes, study: Study, lines: Sequence[Line], *, colour: st
         factor, profit, low, high = np.array(points).T
         axes.plot(factor, profit, color=colour, linewidth=2, marker="o", markersize=5, label=label)
         axes.fill_between(factor, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _money(axes: Axes, axis: str, *, largest: float) -> None:
+    """Whole numbers with separators where money is large; small sums keep their digits."""
+    if largest >= 10_000:
+        style.thousands(axes, axis)
 
 
 def _title(study: Study, lines: Sequence[Line]) -> str:

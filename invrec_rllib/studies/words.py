@@ -13,16 +13,23 @@ _FEW_SEEDS = 5
 
 
 def headline(source: Source, lines: Sequence[Line]) -> list[str]:
-    """A sentence per condition: who earns more than the baseline, who less, and who cannot be told apart from it."""
+    """Per condition who earns more than the baseline, who less, and who cannot be told apart from it."""
     sentences = []
     for name, condition in source.study.conditions.items():
-        here = [line for line in shown(source.study, lines, condition=name) if not _nan(line)]
+        here = [
+            line
+            for line in shown(source.study, lines, condition=name)
+            if not math.isnan(line.difference.absolute.value)
+        ]
         if not here:
             continue
         kinds = {
             "more": [line for line in here if line.difference.absolute.low > 0],
             "less": [line for line in here if line.difference.absolute.high < 0],
-            "not told apart": [line for line in here if not _told_apart(line)],
+            "not told apart": [
+                line for line in here if line.difference.absolute.low <= 0 <= line.difference.absolute.high
+            ],
+            "without an interval": [line for line in here if math.isnan(line.difference.absolute.low)],
         }
         told = [
             f"{kind}: {', '.join(_with_percent(line) for line in found)}"
@@ -30,16 +37,12 @@ def headline(source: Source, lines: Sequence[Line]) -> list[str]:
             if found
         ]
         baseline = source.study.variants[source.study.baseline].label
-        sentences.append(f"{condition.label}, against {baseline}. {'; '.join(told).capitalize()}.")
+        sentences.append(f"{condition.label}, against {baseline}. {_sentence('; '.join(told))}")
     return sentences
 
 
-def _nan(line: Line) -> bool:
-    return math.isnan(line.difference.absolute.value)
-
-
-def _told_apart(line: Line) -> bool:
-    return line.difference.absolute.low > 0 or line.difference.absolute.high < 0
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _with_percent(line: Line) -> str:
