@@ -112,7 +112,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
             if not re.fullmatch(r"[a-z]+", word) or len(path) == 2:
                 break
             path.append(word)
-        if path and path[0] not in ("scenario", "bench"):
+        if path and path[0] not in ("scenario", "study", "bench"):
             path = path[:1]
         shown = CliRunner().invoke(app, [*path, "--help"])
         assert shown.exit_code == 0, call

@@ -14,7 +14,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from invrec_rllib.cli.console import clock, examples, help_of, print_json, results, say
+from invrec_rllib.cli.console import clock, examples, help_of, print_json, results, say, working
+from invrec_rllib.errors import InputError
 from invrec_rllib.studies.files import dump_study, load_study, study_names
 
 if TYPE_CHECKING:
@@ -45,6 +46,16 @@ def add_commands(app: typer.Typer) -> None:
             "invrec study run speeds --out /shared/speeds --address auto",
         ),
     )(run)
+
+    app.command(
+        "report",
+        help=help_of(report),
+        epilog=examples(
+            "invrec study report studies/parts",
+            "invrec study report studies/parts/rows.csv --markdown",
+            "invrec study report rows.csv --out pages/parts --open",
+        ),
+    )(report)
 
 
 def list_studies(as_json: AsJson = False) -> None:
@@ -259,3 +270,51 @@ def _print_result(study: Study, result: StudyResult, *, as_json: bool) -> None:
     say(f"{study.name}: {result.made} runs made, {result.left} left; {len(result.rows)} rows in {rows}")
     if result.rows:
         say(f"Next: invrec study report {shlex.quote(str(result.path))}")
+
+
+def report(
+    study: Annotated[
+        Path, typer.Argument(metavar="DIR|ROWS.csv", help="Folder of a study, or rows of its runs alone.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the page, figures and tables.", show_default="DIR/report")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the tables as Markdown instead, and write nothing.")
+    ] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a study's report: one self-contained HTML page, its figures, and its tables as Markdown and CSV.
+
+    Of rows alone the learning curves are missing. The page needs the extra report; the tables of --markdown do not.
+    An older report in the folder is replaced; files that are not a report's are not.
+    """
+    if markdown and (as_json or out or open_page):
+        raise InputError("--markdown prints tables and writes nothing: drop --out, --open and --json")
+    if markdown:
+        from invrec_rllib.studies.source import read_source
+        from invrec_rllib.studies.tables import make_lines, to_markdown
+
+        source = read_source(study)
+        typer.echo(to_markdown(source.study, make_lines(source.study, source.rows)), nl=False)
+        return
+    if out is None and not study.is_dir():
+        raise InputError("rows alone have no folder for their report: say where to write it with --out")
+    from invrec_rllib.studies.page import write_study_report
+
+    with working("Drawing the report"):
+        written = write_study_report(study, out=out)
+    if as_json:
+        print_json(
+            {
+                "page": str(written.page),
+                "figures": [str(file) for file in written.figures],
+                "tables": [str(file) for file in written.tables],
+            }
+        )
+    else:
+        results().print(str(written.page), soft_wrap=True, markup=False)
+        say(f"with {len(written.figures)} figures and {len(written.tables)} tables beside it")
+    if open_page:
+        typer.launch(written.page.resolve().as_uri())

@@ -93,8 +93,8 @@ def estimate_seconds(runs: Iterable[PlannedRun], rows: Sequence[Row], *, jobs: i
 
     Args:
         runs: to be made.
-        rows: of finished runs. A run takes as long as the mean of its condition and variant, else of its variant,
-            else of all.
+        rows: of finished runs. A run takes as long as the mean of its condition and variant; else of its variant;
+            of a variant that was never run, of its condition; else of all.
         jobs: runs at once.
     """
     timed = [row for row in rows if math.isfinite(row.seconds)]
