@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from invrec_rllib.cli import (
     backtesting,
     bench,
+    bounding,
     calibration,
     evaluating,
     exporting,
@@ -94,6 +95,7 @@ calibration.add_command(scenario_app)
 app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
+bounding.add_command(app)
 exporting.add_command(app)
 backtesting.add_command(app)
 reporting.add_command(app)
