@@ -32,7 +32,7 @@ _STOCK_ENVS = (1, 4, 16, 32, 64)
 def measure_sampling(
     scenario: str = "paper",
     *,
-    envs: int = 256,
+    envs: int = 512,
     stock_envs: tuple[int, ...] = _STOCK_ENVS,
     seconds: float = 2.0,
     rounds: int = 3,

@@ -24,7 +24,7 @@ def benchmark_training(
     scenario: str = "paper",
     *,
     only: Sequence[str] | None = None,
-    envs: int = 256,
+    envs: int = 512,
     seconds: float = 2.0,
     rounds: int = 3,
     seed: int = 0,

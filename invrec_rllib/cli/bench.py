@@ -102,7 +102,7 @@ def training(
     ] = None,
     envs: Annotated[
         int, typer.Option(min=1, help="Environments of the fast runner in the part sampling.")
-    ] = 256,
+    ] = 512,
     seconds: Annotated[float, typer.Option(min=0.0, help="Least time of a turn in the part sampling.")] = 2.0,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each path.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
