@@ -34,8 +34,7 @@ def test_both_are_measured_on_the_same_batches() -> None:
     for what in ("sampling", "iteration"):
         best = max(speeds[f"{what}_benchmarl_1"], speeds[f"{what}_benchmarl_2"])
         assert ratios[f"{what}_vs_benchmarl"] == speeds[f"{what}_mtmappo"] / best
-        assert all(
-            speeds[f"sampling_{path}"] > speeds[f"iteration_{path}"] for path in ("benchmarl_1", "mtmappo")
-        )
+    # An iteration of theirs holds its sampling.
+    assert speeds["sampling_benchmarl_1"] > speeds["iteration_benchmarl_1"]
     with pytest.raises(InputError, match=r"envs holds \[7\], which do not divide the batch of 60 env steps"):
         compare("tiny", episodes=2, envs=(1, 7))
