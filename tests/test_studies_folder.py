@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from study_folders import fill_run, make_folder, make_small_study
+from study_folders import STUDY, fill_run, make_folder, make_small_study
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation import Comparison
@@ -48,27 +48,25 @@ def test_only_finished_runs_have_rows(tmp_path: Path) -> None:
     folder, (first, second, third, *_) = StudyDir(tmp_path), plan_runs(study)
     fill_run(folder, first)
     fill_run(folder, second, status="running")
-    assert [folder.state(run) for run in (first, second, third)] == ["finished", "unfinished", "missing"]
+    assert [folder.is_finished(run) for run in (first, second, third)] == [True, False, False]
     assert [row.variant for row in folder.collect(study)] == ["plain"]
     folder.clear(second)
-    assert folder.state(second) == "missing"
+    assert not folder.folder(second).exists()
 
 
 def test_a_run_of_other_settings_is_not_taken_for_the_studys(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, make_small_study())
-    changed = plan_runs(make_small_study(base={"scenario": "tiny", "iterations": 3}))[0]
-    with pytest.raises(
-        InputError, match=r"base/plain/0 .* made otherwise: iterations 2, now 3; checkpoint_every"
-    ):
-        folder.state(changed)
+    slow = {"label": "slow", "set": {"learning_rate_inventory": 1e-4, "hidden": 8}}
+    # Of all runs in the folder, whichever are to be made next: their rows stand side by side.
+    with pytest.raises(InputError, match=r"base/slow/0 in .* was made otherwise: hidden 32, now 8\. Choose"):
+        folder.check_free_for(make_small_study(variants={**STUDY["variants"], "slow": slow}, best_of={}))
 
 
 def test_a_run_in_another_world_is_not_taken_for_the_studys(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, make_small_study())
     conditions = {"base": {"label": "base", "scenario": {"tastes.noise": 0.1}}}
-    changed = plan_runs(make_small_study(conditions=conditions))[0]
     with pytest.raises(InputError, match="its scenario is another"):
-        folder.state(changed)
+        folder.check_free_for(make_small_study(conditions=conditions))
 
 
 def test_only_its_own_folder_is_free_for_a_study(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def _print_plan(
 
     plan, folder = plan_runs(study, **choice), StudyDir(out)
     folder.check_free_for(study)
-    waiting = [run for run in plan if folder.state(run) != "finished"]
+    waiting = [run for run in plan if not folder.is_finished(run)]
     next_call = waiting[:limit]
     seconds = estimate_seconds(next_call, folder.finished(study), jobs=jobs)
     if as_json:

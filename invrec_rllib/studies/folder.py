@@ -8,17 +8,16 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rundir import RunDir
+from invrec_rllib.scenario import Scenario
 from invrec_rllib.scenario.files import write_text_atomically
 from invrec_rllib.studies.files import dump_study, parse_study
 from invrec_rllib.studies.plan import PlannedRun
 from invrec_rllib.studies.rows import Row, row_of_run, write_rows
 from invrec_rllib.studies.study import Study
-
-State = Literal["finished", "unfinished", "missing"]
 
 
 class StudyDir:
@@ -53,15 +52,37 @@ class StudyDir:
         """See that the folder is new, empty or the study's own.
 
         Raises:
-            InputError: it holds something else.
+            InputError: it holds something else, or runs of other settings or in other worlds than the study's.
         """
-        if self.study_file.is_file():
-            if (held := self.study().name) != study.name:
-                raise InputError(
-                    f"{self.path} holds runs of study {held}, not of {study.name}: choose another folder"
-                )
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise InputError(f"{self.path} exists and is no study's folder: choose another")
+        if not self.study_file.is_file():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise InputError(f"{self.path} exists and is no study's folder: choose another")
+            return
+        if (held := self.study().name) != study.name:
+            raise InputError(
+                f"{self.path} holds runs of study {held}, not of {study.name}: choose another folder"
+            )
+        for condition in study.conditions:
+            world = study.world(condition)
+            for variant in study.variants:
+                for made in self._runs(condition, variant):
+                    self._check_made(
+                        made, study.settings(condition, variant, seed=int(made.path.name)), world
+                    )
+
+    def _check_made(self, made: RunDir, settings: TrainSettings, world: Scenario) -> None:
+        if not made.settings_file.is_file() or not made.scenario_file.is_file():
+            return  # cut off while it began
+        before, now = made.settings().model_dump(), settings.model_dump()
+        changed = [f"{key} {before[key]!r}, now {now[key]!r}" for key in now if before[key] != now[key]]
+        if made.scenario() != world:
+            changed.append("its scenario is another")
+        if changed:
+            name = made.path.relative_to(self.runs)
+            raise InputError(
+                f"run {name} in {self.path} was made otherwise: {'; '.join(changed)}. Choose another folder "
+                "for the changed study, or delete that run's"
+            )
 
     def write_study(self, study: Study) -> None:
         """Write `study.yaml`, over an older one of the same study."""
@@ -75,31 +96,9 @@ class StudyDir:
         """Where the traceback of a run that failed lies."""
         return self.errors / f"{run.name}.txt"
 
-    def state(self, run: PlannedRun) -> State:
-        """How far a run has come.
-
-        Raises:
-            InputError: its folder holds a run of other settings or in another world.
-        """
-        if not self.folder(run).exists():
-            return "missing"
-        made = RunDir(self.folder(run))
-        if not made.settings_file.is_file() or not made.scenario_file.is_file():
-            return "unfinished"
-        settings, planned = made.settings().model_dump(), run.settings.model_dump()
-        changed = [
-            f"{key} {settings[key]!r}, now {planned[key]!r}"
-            for key in planned
-            if settings[key] != planned[key]
-        ]
-        if made.scenario() != run.world:
-            changed.append("its scenario is another")
-        if changed:
-            raise InputError(
-                f"run {run.name} in {self.path} was made otherwise: {'; '.join(changed)}. Choose another folder "
-                "for the changed study, or delete that run's"
-            )
-        return "finished" if made.manifest().get("status") == "finished" else "unfinished"
+    def is_finished(self, run: PlannedRun) -> bool:
+        """Whether a run came to its end."""
+        return RunDir(self.folder(run)).manifest().get("status") == "finished"
 
     def clear(self, run: PlannedRun) -> None:
         """Delete what an interrupted run left: started anew, it is what it would have been undisturbed."""
@@ -116,15 +115,16 @@ class StudyDir:
         rows = []
         for condition in study.conditions:
             for variant in study.variants:
-                runs = sorted(
-                    (self.runs / condition / variant).glob("*"), key=lambda run: (len(run.name), run.name)
-                )
                 found = (
-                    row_of_run(RunDir(run), study=study.name, condition=condition, variant=variant)
-                    for run in runs
+                    row_of_run(run, study=study.name, condition=condition, variant=variant)
+                    for run in self._runs(condition, variant)
                 )
                 rows += [row for row in found if row is not None]
         return rows
+
+    def _runs(self, condition: str, variant: str) -> list[RunDir]:
+        folders = [path for path in (self.runs / condition / variant).glob("*") if path.name.isdecimal()]
+        return [RunDir(path) for path in sorted(folders, key=lambda path: int(path.name))]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

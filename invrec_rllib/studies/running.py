@@ -114,7 +114,7 @@ def run_study(
     plan = plan_runs(study, num_seeds=num_seeds, variants=variants, conditions=conditions)
     folder.check_free_for(study)
     with folder.locked():
-        waiting = [run for run in plan if folder.state(run) != "finished"]
+        waiting = [run for run in plan if not folder.is_finished(run)]
         folder.write_study(study)
         sweep = _Sweep(study, folder, waiting[:limit], on_outcome)
         if sweep.queue:
