@@ -13,7 +13,8 @@ from invrec_rllib.env import parallel_env
 from invrec_rllib.env.serial_batch import SerialBatch
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.adapter import ParallelEnvAdapter
-from invrec_rllib.rllib.register import AdapterCreator, make_batch, make_batched_invrec, make_invrec
+from invrec_rllib.rllib.env_creators import AdapterCreator, make_batch
+from invrec_rllib.rllib.register import make_batched_invrec, make_invrec
 
 
 def constant(batch: Any, value: float = 0.0) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from invrec_rllib.rllib.batched_policies import draw_actions, env_action
 from invrec_rllib.rllib.block_runner import BlockEpisodeRunner, BlockRunner
 from invrec_rllib.rllib.blocks import Block
 from invrec_rllib.rllib.callbacks import EconomicsCallback
-from invrec_rllib.rllib.fast_sampling import fast_sampling, global_state_wanted
+from invrec_rllib.rllib.fast_sampling import fast_sampling
 from invrec_rllib.rllib.register import register_batched_env
 
 B = 3
@@ -208,7 +208,7 @@ def test_modules_without_memory_keep_none() -> None:
 def test_the_global_state_is_recorded_only_if_the_configuration_asks_for_it() -> None:
     config = tiny_config(envs=2)
     assert make_runner(BlockRunner, config).sample()[0].states is None
-    global_state_wanted(config)
+    config.uses_global_state = True
     runner = make_runner(BlockRunner, config)
     block = runner.sample()[0]
     assert block.states.shape == (HORIZON, 2, *runner.batch.state_space.shape)

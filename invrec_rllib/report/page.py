@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invrec_rllib.report import episode, figures, style, words
+from invrec_rllib.report import episode, figures, speed_figures, speeds, style, words
 from invrec_rllib.report.document import PAGE_NAME, Picture, check_replaceable, render, write_page
 from invrec_rllib.report.run import RunRecord, read_run
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NUM_PRODUCTS = 3
 _PICTURE_FILES = (
-    *(f"{name}.png" for name in ("learning", "differences", "items", "waterfall")),
+    *(f"{name}.png" for name in ("learning", "speeds", "drift", "differences", "items", "waterfall")),
     *(f"episode_{rank}.png" for rank in range(1, _NUM_PRODUCTS + 1)),
 )
 
@@ -27,13 +27,15 @@ _PICTURE_FILES = (
 @dataclass
 class _Pictures:
     learning: Picture | None = None
+    speeds: Picture | None = None
+    drift: Picture | None = None
     differences: Picture | None = None
     items: Picture | None = None
     waterfall: Picture | None = None
     products: list[Picture] = field(default_factory=list)
 
     def all(self) -> list[Picture]:
-        singles = (self.learning, self.differences, self.items, self.waterfall)
+        singles = (self.learning, self.speeds, self.drift, self.differences, self.items, self.waterfall)
         return [picture for picture in singles if picture is not None] + self.products
 
 
@@ -74,6 +76,7 @@ def _draw(run: RunRecord) -> _Pictures:
             learning,
             alt="Profit per episode and fill rate against env steps, baselines as lines.",
         )
+    _draw_speeds(run, pictures)
     comparison, trained = run.comparison, run.trained
     if comparison is not None:
         if comparison.baselines:
@@ -95,6 +98,21 @@ def _draw(run: RunRecord) -> _Pictures:
         )
     pictures.products = _draw_products(run)
     return pictures
+
+
+def _draw_speeds(run: RunRecord, pictures: _Pictures) -> None:
+    if run.speeds is None:
+        return
+    pictures.speeds = _picture(
+        "speeds",
+        speed_figures.speeds_figure(run.speeds),
+        alt="Learning rates and effective steps of every part, and ratios of step sizes, against updates.",
+    )
+    drift = speed_figures.drift_figure(run, run.speeds)
+    if drift is not None:
+        pictures.drift = _picture(
+            "drift", drift, alt="KL divergence of each policy per update, and profit below, against updates."
+        )
 
 
 def _draw_products(run: RunRecord) -> list[Picture]:
@@ -146,6 +164,7 @@ def _context(run: RunRecord, pictures: _Pictures) -> dict[str, Any]:
         "headline": words.headline(run),
         "figures": pictures,
         "trained": run.trained,
+        "speeds": _speeds_context(run.speeds) if run.speeds else None,
         "table": table,
         "table_note": note,
         "episode_note": "The same customers under two policies, for the products most asked for. Stock is counted "
@@ -161,6 +180,19 @@ def _context(run: RunRecord, pictures: _Pictures) -> dict[str, Any]:
         else None,
         "caveats": words.caveats(run),
         "making": words.making_facts(run),
+    }
+
+
+def _speeds_context(found: speeds.Speeds) -> dict[str, Any]:
+    header, rows = speeds.table(found)
+    return {
+        "sentences": speeds.sentences(found),
+        "remarks": speeds.remarks(found),
+        "header": header,
+        "rows": rows,
+        "note": "From the run's first update to its last; of effective steps and KL divergences (nats), the medians "
+        "of the first and of the last tenth. Far out: what the declared step size comes to after n updates. "
+        "A budget's factor scales the step size so that the policy's drift keeps to its budget.",
     }
 
 

@@ -17,10 +17,11 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.critic_names import SHARED_CRITIC, own_critic
 from invrec_rllib.learning.memory import cut_sequences
 from invrec_rllib.learning.returns import generalized_advantages, standardise
 from invrec_rllib.rllib.blocks import Block
-from invrec_rllib.rllib.mtmappo_modules import SHARED_CRITIC, CriticModule, own_critic
+from invrec_rllib.rllib.mtmappo_modules import CriticModule
 
 # What a critic said of a row before the update, for clipping its change.
 OLD_VALUES = "old_values"

@@ -29,7 +29,7 @@ from invrec_rllib.rllib.block_support import (
 )
 from invrec_rllib.rllib.blocks import STATE_SPACE, Block
 from invrec_rllib.rllib.callbacks import EconomicsCallback
-from invrec_rllib.rllib.register import make_batch
+from invrec_rllib.rllib.env_creators import make_batch
 
 Handover = Literal["blocks", "episodes"]
 _LOG = logging.getLogger("ray.rllib")
