@@ -121,6 +121,7 @@ class SerialBatch:
             env.close()
 
     def _begin(self, index: int, seed: int | None) -> Mapping[Any, Any]:
+        seen: Mapping[Any, Any]
         seen, _ = self.envs[index].reset(seed=seed)
         missing = [agent for agent in self.agents if agent not in seen]
         if missing:

@@ -112,7 +112,7 @@ class ValueOutput(nn.Module):
 
         Args:
             targets: what the values should have been.
-            mask: bool, the shape of `targets`: which of them count. None: all.
+            mask: bool, (...) or the shape of `targets`: which of them count. None: all.
 
         Returns:
             How values moved by it.
@@ -125,7 +125,7 @@ class ValueOutput(nn.Module):
         rows = targets.reshape(-1, self.num_values).double()
         number = rows.new_full((self.num_values,), float(len(rows)))
         if mask is not None:
-            counted = mask.reshape(-1, self.num_values)
+            counted = mask.reshape(len(rows), -1).expand_as(rows)
             rows, number = torch.where(counted, rows, 0.0), counted.sum(0, dtype=rows.dtype)
         return torch.stack([number, rows.sum(0), rows.square().sum(0)])
 

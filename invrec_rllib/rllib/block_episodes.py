@@ -269,7 +269,7 @@ class _Columns:
     def following(self, agent: str, part: _Part) -> Array:
         """The observation after the last step, (1, ...)."""
         if part.final is None and part.stop < self.block.num_steps:
-            return self.block.observations[agent][part.stop, part.env][None]
+            return self.block.observations[agent][part.stop : part.stop + 1, part.env]
         look, row = (self.block.last, part.env) if part.final is None else (self.block.final, part.final)
         assert look is not None, "a block with ends has final looks"
         return look.observations[agent][row : row + 1]
