@@ -62,7 +62,8 @@ def living(episode: Any) -> dict[str, Any]:
 def in_order(episodes: list[Any]) -> list[Any]:
     """By the first observation of some agent; all are unlike."""
     return sorted(
-        episodes, key=lambda each: next(iter(sorted(each.agent_episodes.items())))[1].get_observations(0).tolist()
+        episodes,
+        key=lambda each: next(iter(sorted(each.agent_episodes.items())))[1].get_observations(0).tolist(),
     )
 
 
@@ -93,7 +94,14 @@ def test_episodes_and_metrics_equal_rllibs(how: str, lookback: int) -> None:
     # Some chunks hold all agents, some one; some hold agents of unlike lengths.
     assert {count for count, _ in lengths} == {1, 2, 3}
     assert max(unlike for _, unlike in lengths) > 1
-    named = ("num_agent_steps_sampled/", "num_module_steps_sampled/", "agent_", "module_e", "episode_", "num_e")
+    named = (
+        "num_agent_steps_sampled/",
+        "num_module_steps_sampled/",
+        "agent_",
+        "module_e",
+        "episode_",
+        "num_e",
+    )
     names = [name for name in their_metrics if name.startswith(named) and "duration" not in name]
     assert {"num_agent_steps_sampled/a", "agent_steps/a", "agent_episode_returns_mean/a"} <= set(names)
     for name in names:

@@ -136,7 +136,7 @@ class EpisodeBuilder:
             if running.tail_length:
                 steps = tree.map_structure(_followed_by, running.tail[agent], steps)
             tails[agent] = tree.map_structure(
-                lambda values: values[len(values) - self._lookback :], dict(steps)
+                lambda values: values[max(len(values) - self._lookback, 0) :], dict(steps)
             )
             seen = np.concatenate([steps.pop(Columns.OBS), columns.following(agent, own)])
             single = self._agent_episode(agent, seen, steps, infos[: len(seen)], running, episode)
