@@ -170,11 +170,13 @@ class EpisodeBuilder:
             episode.is_terminated = bool(block.terminated[part.stop - 1, part.env])
             episode.is_truncated = not episode.is_terminated
         episode.custom_data.update(copy.deepcopy(running.custom_data))
+        # RLlib fills a short episode's lookback up, here alone, and the steps after an agent's end.
+        skipped, lookback = MultiAgentEpisode.SKIP_ENV_TS_TAG, self._lookback if running.steps else 0
         back = running.tail_length
         for agent, own in parts.items():
-            timesteps: list[Any] = list(range(running.steps - back, running.steps + own.length + 1))
-            timesteps += [MultiAgentEpisode.SKIP_ENV_TS_TAG] * (part.length - own.length)
-            episode.env_t_to_agent_t[agent] = InfiniteLookbackBuffer(timesteps, lookback=back)
+            acted = range(running.steps - back, running.steps + own.length + 1)
+            timesteps = [skipped] * (lookback - back) + [*acted] + [skipped] * (part.length - own.length)
+            episode.env_t_to_agent_t[agent] = InfiniteLookbackBuffer(timesteps, lookback=lookback)
         return episode
 
     def _agent_episode(
