@@ -312,27 +312,27 @@ def test_sequences_repeat_every_step_of_the_living(memory: Any) -> None:
 
 
 def test_a_critic_learns_nothing_of_the_dead() -> None:
-    config = critic_config("shared").training(minibatch_size=ENVS)
-    weights = []
-    for wrong in (0.0, 1e6):
-        _, learner, block = sample(config.copy(copy_frozen=False))
-        batch = train_batch(learner, block)["critic"]
-        targets, mask = batch[Postprocessing.VALUE_TARGETS], batch[TARGET_MASK]
-        assert not mask.all()
-        targets[~mask] = wrong
-        moments = learner.module["critic"].unwrapped().output.moments(targets, mask)
-        assert moments[0].tolist() == [float(block.steps_of(agent)) for agent in "abc"]
-        learner.before_gradient_based_update(timesteps={})
-        forward = learner.module["critic"].forward_train(batch)
+    _, learner, block = sample(critic_config("shared"))
+    module, batch = learner.module["critic"].unwrapped(), train_batch(learner, block)["critic"]
+    targets, mask = batch[Postprocessing.VALUE_TARGETS], batch[TARGET_MASK]
+    assert not mask.all()
+    learner.before_gradient_based_update(timesteps={})
+    found = []
+    for entries, wrong in ((~mask, 0.0), (~mask, 1e6), (mask, 1e6)):
+        targets[entries] = wrong
+        module.zero_grad()
         loss = learner.compute_loss_for_module(
-            module_id="critic", config=learner.config, batch=batch, fwd_out=forward
+            module_id="critic", config=learner.config, batch=batch, fwd_out=module.forward_train(batch)
         )
         loss.backward()
-        weights.append(
-            (loss.detach(), moments, *[value.grad for value in learner.module["critic"].parameters()])
-        )
-    for kept, other in zip(*weights, strict=True):
-        assert torch.equal(kept, other)
+        moments = module.output.moments(targets, mask)
+        found.append([loss.detach(), moments, *[value.grad.clone() for value in module.parameters()]])
+    assert found[0][1][0].tolist() == [block.steps_of(agent) for agent in "abc"]
+    same, changed = (
+        [torch.equal(*pair) for pair in zip(found[0], other, strict=True)] for other in found[1:]
+    )
+    assert all(same)
+    assert not any(changed)
 
 
 def test_blocks_with_and_without_ends_apart_are_one_batch() -> None:
