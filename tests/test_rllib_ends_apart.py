@@ -15,6 +15,8 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.examples.envs.classes.multi_agent import MultiAgentCartPole
+from ray.tune import register_env
 from test_rllib_block_connector import rows_in_order
 from test_rllib_block_episodes import assert_alike, content
 from test_rllib_block_runner import peek
@@ -392,3 +394,36 @@ def test_worlds_whose_agents_end_together_say_nothing_of_who_is_alive() -> None:
     assert block.terminals is None
     assert block.last.alive is None
     assert block.agent_steps() == 2 * len(block)
+
+
+@pytest.mark.slow
+def test_carts_that_fall_one_by_one_learn_to_balance_with_a_shared_critic() -> None:
+    register_env("carts", MultiAgentCartPole)
+    config = (
+        MTMAPPOConfig()
+        .environment("carts", env_config={"num_agents": 3}, disable_env_checking=True)
+        .env_runners(num_envs_per_env_runner=16, rollout_fragment_length=64, batch_mode="truncate_episodes")
+        .multi_agent(policies=["all"], policy_mapping_fn=lambda agent, *args, **kwargs: "all")
+        .network("mlp", hidden_sizes=(32, 32))
+        .training(train_batch_size_per_learner=1024, minibatch_size=512, lr=3e-3, gamma=0.97, lambda_=0.9)
+        .debugging(seed=0)
+    )
+    torch.manual_seed(0)
+    runner = make_runner(BlockRunner, config)
+    learner = config.build_learner(spaces=runner.get_spaces())
+
+    def balanced() -> float:
+        """Steps that a cart stays up, on average over carts and the first 16 episodes that end."""
+        runner.module.set_state({"all": learner.module.get_state()["all"]})
+        runner.sample(num_episodes=16)
+        steps = peek(runner.get_metrics())
+        return float(np.mean([steps[f"agent_steps/{cart}"] for cart in range(3)]))
+
+    untrained = balanced()
+    for _ in range(20):
+        runner.module.set_state({"all": learner.module.get_state()["all"]})
+        (block,) = runner.sample(num_timesteps=1024)
+        update(learner, block, minibatch_size=512, num_epochs=6)
+    # At random a cart falls after about 20 steps.
+    assert untrained < 30
+    assert balanced() > 90
