@@ -36,7 +36,8 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
     It stands in the place of RLlib's default pieces (`learners(add_default_connectors_to_learner_pipeline=False)`)
     and gives what they would: for every policy its rows with standardised advantages, for every critic states (or
     observations) with value targets. Rows are steps; of modules with memory they are sequences (S, L, ...) that
-    begin with the state that the module had there, padded at the end, with a loss mask.
+    begin with the state that the module had there, padded at the end, with a loss mask. After an agent's end there
+    are none of its rows; targets of critics that judge several agents have a mask (`TARGET_MASK`) then.
 
     Values come from the critics among the modules (`CriticModule`), else from the policies' own value functions
     (RLlib's `ValueFunctionAPI`).
