@@ -450,23 +450,6 @@ def test_a_mapping_that_changes_with_the_episode_is_refused() -> None:
         runner.sample()
 
 
-def test_agents_that_end_one_by_one_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = make_runner(BlockRunner, counting_config())
-    monkeypatch.setattr(
-        Counting,
-        "step",
-        lambda self, actions: (
-            self._seen(),
-            {"a": 0.0, "b": 0.0},
-            {"a": True, "b": False, "__all__": False},
-            {"__all__": False},
-            {},
-        ),
-    )
-    with pytest.raises(InputError, match=r"\['a'\] ended before \['b'\]"):
-        runner.sample()
-
-
 def test_the_helper_sets_runner_and_learner_connector() -> None:
     config = fast_sampling(tiny_config(envs=2).training(gamma=0.5, lambda_=0.25))
     assert config.env_runner_cls is BlockRunner

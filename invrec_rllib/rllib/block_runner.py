@@ -151,12 +151,7 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             self._tally.keep_first(num_episodes)
         samples = self._hand_over(recorder, num_episodes, acted=not random_actions)
         env_steps = sum(len(sample) for sample in samples)
-        log_steps(
-            self.metrics,
-            env_steps=env_steps,
-            episodes=self._tally.num_finished,
-            policy_of=self._acting.policy_of,
-        )
+        log_steps(self.metrics, samples, episodes=self._tally.num_finished, policy_of=self._acting.policy_of)
         self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=env_steps)
         return samples
 
@@ -286,7 +281,7 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         if self._builder is not None:
             recorder.remember_after(self._acting.memory())
         recorder.add(self._look, acted, moved, with_items=self._has_episode_hooks)
-        self._tally.add(moved)
+        self._tally.add(moved, alive=self._look.alive)
         self._fresh = False
         if moved.final is not None:
             ended = moved.terminated | moved.truncated

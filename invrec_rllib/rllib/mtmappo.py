@@ -51,7 +51,8 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
 
     Other environments need nothing else: any that RLlib steps as a `MultiAgentEnv`, PettingZoo's by
     `ParallelEnvAdapter`. The critic reads `state()` where the environment has it, else all agents'
-    observations side by side. Agents of an episode must end together.
+    observations side by side. All agents act from the first step on, each until it ends; with several learners they
+    must end together.
 
     A policy's actor is ours unless `rl_module(rl_module_spec=...)` brings another: any torch module that gives
     `ACTION_DIST_INPUTS` will do, it needs no value function.
