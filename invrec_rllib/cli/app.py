@@ -14,6 +14,7 @@ from invrec_rllib.cli import (
     calibration,
     evaluating,
     exporting,
+    policy_tuning,
     reporting,
     scenarios,
     training,
@@ -93,6 +94,7 @@ calibration.add_command(scenario_app)
 app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
+policy_tuning.add_command(app)
 exporting.add_command(app)
 backtesting.add_command(app)
 reporting.add_command(app)
