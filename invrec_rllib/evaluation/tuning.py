@@ -19,7 +19,7 @@ from invrec_rllib.sim.params import FloatArray, Params, compile_scenario
 # Apart from the seeds that training validates and compares with, and from those of `invrec evaluate`.
 _SEARCH_SEED = 4_000_037
 _VALIDATION_SEED = 5_000_011
-_LARGEST_SEED = 999_999
+_LARGEST_SEED = 99_999
 # Episodes per candidate: paired, they tell differences of about 1 % of profit apart.
 _EPISODES = 100
 _VALIDATION_EPISODES = 400
@@ -66,7 +66,7 @@ def tune(
     Args:
         scenario: the world: a preset's name, a file or a `Scenario`.
         policy: name of a policy with parameters.
-        seed: of the search, 0 to 999999.
+        seed: of the search, 0 to 99999.
         budget: episodes to play in all, about.
         information: what the policy is shown.
         progress: called with the fraction done and the best mean profit validated so far.
