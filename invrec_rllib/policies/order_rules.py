@@ -1,8 +1,8 @@
 """Order rules of the inventory literature, by formula, with factors that can be tuned.
 
 All build on the textbook's order-up-to level (`base_stock.order_up_to_level`), so that season, announced prices,
-shared storage and the horizon are treated alike. For surveys see Bijvank and Vis (2011), "Lost-sales inventory
-theory: a review", and Xin and Goldberg's work cited below.
+shared storage and the horizon are treated alike. A survey: Bijvank and Vis (2011), "Lost-sales inventory theory: a
+review".
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def capped_base_stock_order(view: View, *, cap_periods: float = 1.3) -> IntArray
     With lost sales the cap keeps a base-stock from ordering again and again what stockouts have already lost:
     Johansen and Thorstenson (2008); asymptotically optimal and near the optimum in tests: Xin (2021),
     "Understanding the performance of capped base-stock policies in lost-sales inventory models". Without a cap
-    it is the base-stock. The default cap is the textbook mean plus a third, which leaves room to recover.
+    it is the base-stock. The default leaves 30 % above the mean to recover with.
 
     Args:
         view: what is known.
