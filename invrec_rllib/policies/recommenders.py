@@ -27,14 +27,17 @@ def fill_slots(score: FloatArray, slots: float) -> FloatArray:
     """
     num_products = score.shape[-1]
     count = min(math.ceil(slots), num_products)
-    best = np.argpartition(-score, count - 1, axis=-1)[..., :count]
-    best_score = np.take_along_axis(score, best, axis=-1)
-    rank = np.argsort(-best_score, axis=-1, kind="stable")
-    best, best_score = np.take_along_axis(best, rank, axis=-1), np.take_along_axis(best_score, rank, axis=-1)
-    share = np.clip(slots - np.arange(count), 0.0, 1.0)
-    exposure = np.zeros(score.shape)
-    np.put_along_axis(exposure, best, np.where(best_score > 0.0, share, 0.0), axis=-1)
-    return exposure
+    rows = score.reshape(-1, num_products)
+    row = np.arange(len(rows))[:, None]
+    best = np.argpartition(-rows, count - 1, axis=1)[:, :count]
+    share: FloatArray | float = 1.0
+    if slots < count:
+        # Only where the last product gets a fraction does it matter which one is last.
+        best = best[row, np.argsort(-rows[row, best], axis=1, kind="stable")]
+        share = np.clip(slots - np.arange(count), 0.0, 1.0)
+    exposure = np.zeros(rows.shape)
+    exposure[row, best] = np.where(rows[row, best] > 0.0, share, 0.0)
+    return exposure.reshape(score.shape)
 
 
 def value_maximising_slates(
@@ -66,7 +69,9 @@ def value_maximising_slates(
     exposure = np.zeros(scores.shape)
     for _ in range(_REVENUE_ROUNDS):
         gain = gained * (worth - visitor_value[:, :, None]) * visitors / weight[:, :, None]
-        exposure = fill_slots(gain - rent, params.slots)
+        before, exposure = exposure, fill_slots(gain - rent, params.slots)
+        if np.array_equal(before, exposure):
+            break
         shown = gained * exposure
         weight = base_weight + shown.sum(axis=2)
         visitor_value = (base_value + (shown * worth).sum(axis=2)) / weight
