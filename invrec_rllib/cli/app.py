@@ -15,6 +15,7 @@ from invrec_rllib.cli import (
     calibration,
     evaluating,
     exporting,
+    policy_tuning,
     reporting,
     scenarios,
     studying,
@@ -96,6 +97,7 @@ app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
 bounding.add_command(app)
+policy_tuning.add_command(app)
 exporting.add_command(app)
 backtesting.add_command(app)
 reporting.add_command(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from functools import cache
@@ -141,6 +142,11 @@ def dump_scenario(scenario: Scenario) -> str:
     return yaml.dump(
         {"schema_version": 1, **data}, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True
     )
+
+
+def scenario_sha256(scenario: Scenario) -> str:
+    """Fingerprint of a world: SHA-256 of its YAML text."""
+    return hashlib.sha256(dump_scenario(scenario).encode()).hexdigest()
 
 
 def save_scenario(scenario: Scenario, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
