@@ -147,6 +147,7 @@ def test_a_killed_process_is_a_failure_like_others(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("invrec_rllib.studies.running._train_run", die)
     result = run_study(small(), out=tmp_path, variants=["a"])
     assert list(result.failed) == ["base/a/0"]
+    assert "worker died" in result.failed["base/a/0"]
     assert result.rows == []
 
 

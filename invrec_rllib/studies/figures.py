@@ -151,6 +151,7 @@ def curves_figure(study: Study, curves: Sequence[Curve], *, currency: str) -> Fi
     axes.set_xlabel("env steps (periods simulated)")
     axes.set_ylabel(f"profit per episode, evaluated\n({currency})")
     style.thousands(axes, "x")
+    axes.locator_params(axis="x", nbins=5)
     _money(axes, "y", largest=max(float(curve.profit.max()) for curve in curves))
     title = _title(study, [curve.line for curve in curves])
     style.headline(figure, f"{title}Learning: interquartile mean over seeds, 95 % band")
