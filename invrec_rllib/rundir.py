@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -33,8 +33,9 @@ class RunDir:
     """One run on disk.
 
     `manifest.json` says how it was made, `settings.yaml` and `scenario.yaml` what it trains, `progress.csv` how
-    it went (a row per iteration), `results.jsonl` RLlib's own metrics, `tensorboard/` both, `checkpoints/` the
-    agents, `comparison.json` and `trajectory.npz` what they earn in the end.
+    it went (a row per iteration), `speeds.csv` and `separations.csv` how fast every part learned (MTMA-PPO),
+    `results.jsonl` RLlib's own metrics, `tensorboard/` all of it, `checkpoints/` the agents, `comparison.json` and
+    `trajectory.npz` what they earn in the end.
 
     Args:
         path: the folder.
@@ -46,6 +47,8 @@ class RunDir:
         self.settings_file = self.path / "settings.yaml"
         self.scenario_file = self.path / "scenario.yaml"
         self.progress_file = self.path / "progress.csv"
+        self.speeds_file = self.path / "speeds.csv"
+        self.separations_file = self.path / "separations.csv"
         self.results_file = self.path / "results.jsonl"
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
@@ -111,19 +114,18 @@ class RunDir:
 
     def progress(self) -> list[dict[str, str]]:
         """Rows of `progress.csv`, as text."""
-        if not self.progress_file.is_file():
-            return []
-        with self.progress_file.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        return _rows(self.progress_file)
 
     def append_progress(self, row: Mapping[str, Any]) -> None:
         """Add a row to `progress.csv`; None becomes an empty value."""
-        new = not self.progress_file.is_file()
-        with self.progress_file.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        _append(self.progress_file, [row])
+
+    def append_speeds(
+        self, speeds: Sequence[Mapping[str, Any]], separations: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Add an iteration's rows to `speeds.csv` and `separations.csv`; without rows there is no file."""
+        _append(self.speeds_file, speeds)
+        _append(self.separations_file, separations)
 
     def append_result(self, result: Mapping[str, Any]) -> None:
         """Add a line to `results.jsonl`."""
@@ -135,15 +137,8 @@ class RunDir:
 
         The comparison at the end is of agents that go on learning now, so it goes too.
         """
-        rows = [row for row in self.progress() if _iteration(row) <= iteration]
-        if rows:
-            text = io.StringIO(newline="")
-            writer = csv.DictWriter(text, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-            write_text_atomically(self.progress_file, text.getvalue())
-        else:
-            self.progress_file.unlink(missing_ok=True)
+        for table in (self.progress_file, self.speeds_file, self.separations_file):
+            _cut(table, iteration)
         if self.results_file.is_file():
             lines = self.results_file.read_text("utf-8").splitlines(keepends=True)
             kept = [line for line in lines if _iteration(_parsed(line)) <= iteration]
@@ -191,6 +186,37 @@ class RunDir:
 
     def _complete_checkpoints(self) -> list[Path]:
         return sorted(self.checkpoints.glob("iteration_*"))
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    if not table.is_file():
+        return []
+    with table.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _append(table: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    new = not table.is_file()
+    with table.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _cut(table: Path, iteration: int) -> None:
+    """Keep a table's rows up to an iteration; one without rows goes."""
+    rows = [row for row in _rows(table) if _iteration(row) <= iteration]
+    if not rows:
+        table.unlink(missing_ok=True)
+        return
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_atomically(table, text.getvalue())
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.learning.trained import TrainedPolicy
 from invrec_rllib.rllib.algorithm import build_config, env_options
 from invrec_rllib.rllib.callbacks import ECONOMICS
-from invrec_rllib.rllib.quiet import build_quietly, resources_needed, start_ray, stop_ray
+from invrec_rllib.rllib.quiet import build_quietly, ray_running, resources_needed
 from invrec_rllib.rllib.register import register
 from invrec_rllib.rllib.seeding import TRAINING_STREAM, describe_seeding
 from invrec_rllib.rllib.trained import load_trained, policy_of, what_is_seen
@@ -58,6 +58,7 @@ class Watcher:
         on_comparison: called with a policy's name and the fraction done, during the final comparison.
         stop: asked after every iteration whether to stop.
         on_stop_asked: called when a first Ctrl-C (or SIGTERM) asks to stop after the running iteration.
+        handle_signals: whether they do; False leaves them to the process's own handlers, such as Ray's in a worker.
     """
 
     on_start: Callable[[int, int], None] = lambda first, total: None
@@ -65,6 +66,7 @@ class Watcher:
     on_comparison: Callable[[str, float], None] = lambda policy, fraction: None
     stop: Callable[[], bool] = lambda: False
     on_stop_asked: Callable[[], None] = lambda: None
+    handle_signals: bool = True
 
 
 @dataclass
@@ -93,6 +95,7 @@ def train(
     scenario: Scenario | None = None,
     watcher: Watcher | None = None,
     num_cpus: int | None = None,
+    manifest: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Train a new run.
 
@@ -101,7 +104,8 @@ def train(
         out: its folder, which must not hold anything yet.
         scenario: the world, where it is not the one that the settings name, but made from it.
         watcher: who wants to hear of it.
-        num_cpus: CPUs of the local Ray; None: what the machine has.
+        num_cpus: CPUs of the local Ray; None: what the machine has. A Ray that runs in this process already is used.
+        manifest: what `manifest.json` says on who started it, such as another `command` than the process's own.
 
     Raises:
         InputError, ScenarioError: the settings, the scenario or the folder are not valid; before Ray starts.
@@ -109,7 +113,7 @@ def train(
     scenario = scenario or load_scenario(settings.scenario)
     config = build_config(settings, scenario=scenario)
     run = RunDir.create(out, settings, scenario=scenario)
-    machine = describe_machine()
+    machine = {**describe_machine(), **(manifest or {})}
     attempt = _attempt(machine, stream=TRAINING_STREAM, iteration=0)
     run.update_manifest(
         scenario=scenario.name,
@@ -216,8 +220,7 @@ class _Loop:
         return result
 
     def _train(self, config: PPOConfig, num_cpus: int | None, checkpoint: Path | None) -> RunResult:
-        start_ray(num_cpus, needed=resources_needed(config))
-        try:
+        with ray_running(num_cpus, needed=resources_needed(config)):
             algorithm = build_quietly(config)
             try:
                 done = self._restore(algorithm, checkpoint)
@@ -225,8 +228,6 @@ class _Loop:
                 return RunResult(self.run.path, done, stopped, self._checkpoint(algorithm, done))
             finally:
                 algorithm.stop()
-        finally:
-            stop_ray()
 
     def _restore(self, algorithm: Algorithm, checkpoint: Path | None) -> int:
         if checkpoint is None:
@@ -240,7 +241,7 @@ class _Loop:
         settings = self.settings
         self.watcher.on_start(done, settings.iterations)
         with (
-            _stop_on_signals(self.watcher.on_stop_asked) as stop_asked,
+            _stop_on_signals(self.watcher) as stop_asked,
             contextlib.closing(RunLog(self.run)) as log,
         ):
             while done < settings.iterations:
@@ -333,19 +334,20 @@ class _Loop:
 
 
 @contextlib.contextmanager
-def _stop_on_signals(tell: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def _stop_on_signals(watcher: Watcher) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C (or SIGTERM) asks to stop after the iteration; a second one interrupts at once."""
     asked = False
+    numbers = (signal.SIGINT, signal.SIGTERM) if watcher.handle_signals else ()
 
     def ask(number: int, frame: Any) -> None:
         nonlocal asked
         if asked:
             raise KeyboardInterrupt
         asked = True
-        tell()
+        watcher.on_stop_asked()
 
     try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, ask) for number in numbers}
     except ValueError:  # not the main thread: whoever runs us there handles signals
         before = {}
     try:

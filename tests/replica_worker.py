@@ -14,6 +14,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from block_worlds import make_runner
+from leaving_worlds import leaving
+from mtmappo_worlds import update as update_from
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.sac import SACConfig
@@ -27,6 +30,8 @@ from timescale_learners import CONTINUOUS, DISCRETE, make_batch, make_learner, u
 from torch import nn
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.rllib.block_runner import BlockRunner
+from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
 from invrec_rllib.rllib.timescale_config import timescales
 
 EQUAL, UNEQUAL = {"a": 4, "b": 4}, {"a": 4, "b": 7}
@@ -166,6 +171,22 @@ def no_minibatch(rank: int) -> dict[str, Any]:
     return {"error": ""}
 
 
+def ends_apart(rank: int, *, apart: bool) -> dict[str, Any]:
+    """MTMA-PPO on agents that end at different times in the share of the first learner, or of none."""
+    lives = [{"a": 4, "b": 2 if apart and rank == 0 else 4, "c": 4}]
+    config = leaving(MTMAPPOConfig(), lives=lives).network("mlp", hidden_sizes=(8,))
+    runner = make_runner(BlockRunner, config)
+    learner = (
+        config.copy(copy_frozen=False).learners(num_learners=2).build_learner(spaces=runner.get_spaces())
+    )
+    (block,) = runner.sample(num_timesteps=config.train_batch_size_per_learner)
+    try:
+        update_from(learner, block, minibatch_size=22)
+    except InputError as error:
+        return {"error": str(error)}
+    return {**outcome(learner), "error": ""}
+
+
 SCENARIOS: dict[str, Callable[[int], dict[str, Any]]] = {
     "ppo_equal": lambda rank: ppo(SPEEDS, EQUAL, rank),
     "ppo_unequal": lambda rank: ppo(SPEEDS, UNEQUAL, rank),
@@ -174,6 +195,8 @@ SCENARIOS: dict[str, Callable[[int], dict[str, Any]]] = {
     "sac_unequal": lambda rank: sac({**SPEEDS, "alpha": 1e-2}, UNEQUAL, rank),
     "shared_critic": shared_critic,
     "other_modules": other_modules,
+    "end_together": lambda rank: ends_apart(rank, apart=False),
+    "end_apart": lambda rank: ends_apart(rank, apart=True),
     # Last, for it leaves the learners out of step: what must be refused, and RLlib's own learners as controls.
     "other_minibatches": other_minibatches,
     "no_minibatch": no_minibatch,

@@ -31,6 +31,7 @@ ROOMS = (
     "runlog",
     "training",
     "tuning",
+    "studies",
     "benchmarks",
     "cli",
     "examples",
@@ -39,6 +40,8 @@ FREE = ("errors",)
 # What drives RLlib's own algorithms from outside: training runs them, the benchmark measures its stock path.
 USES_RLLIB = ("rllib", "training", "tuning", "benchmarks", "examples")
 USES_TORCH = ("learning", *USES_RLLIB)
+# Studies run side by side under Ray, and leave RLlib to training.
+USES_RAY = (*USES_RLLIB, "studies", "cli")
 # The simulator is pure NumPy.
 SIM_MAY_IMPORT = ("numpy", "scipy.special")
 
@@ -103,7 +106,7 @@ def breach(room: str, name: str) -> str | None:
         return None if ROOMS.index(other) < ROOMS.index(room) else "lies below"
     if name.startswith("ray.rllib") and room not in USES_RLLIB:
         return "RLlib is imported in rllib alone"
-    if top in ("ray", "torch") and room not in (USES_TORCH if top == "torch" else (*USES_RLLIB, "cli")):
+    if top in ("ray", "torch") and room not in (USES_TORCH if top == "torch" else USES_RAY):
         return f"{top} does not belong here"
     standard = top in sys.stdlib_module_names
     if (

@@ -52,7 +52,7 @@ def test_every_command_has_examples_with_options_that_exist(path: list[str], com
         assert {word for word in words if word.startswith("--")} <= options, line
 
 
-@pytest.mark.parametrize("path", [["scenario"], ["bench"]], ids=" ".join)
+@pytest.mark.parametrize("path", [["scenario"], ["study"], ["bench"]], ids=" ".join)
 def test_every_group_shows_examples_of_its_commands(path: list[str]) -> None:
     group = next(command for found, command in commands() if found == path)
     heading, *lines = [line.strip() for line in group.epilog.split("\n\n")]
@@ -90,7 +90,13 @@ except SystemExit as end:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["train", "--help"], ["scenario", "list"], ["scenario", "show", "tiny", "--json"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["scenario", "list"],
+        ["scenario", "show", "tiny", "--json"],
+        ["study", "list"],
+    ],
     ids=" ".join,
 )
 def test_help_and_scenarios_load_neither_ray_nor_torch(arguments: list[str]) -> None:

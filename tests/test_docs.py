@@ -112,7 +112,7 @@ def test_every_command_and_option_of_the_readme_exists() -> None:
             if not re.fullmatch(r"[a-z]+", word) or len(path) == 2:
                 break
             path.append(word)
-        if path and path[0] not in ("scenario", "bench"):
+        if path and path[0] not in ("scenario", "study", "bench"):
             path = path[:1]
         shown = CliRunner().invoke(app, [*path, "--help"])
         assert shown.exit_code == 0, call
@@ -128,7 +128,7 @@ def test_every_local_link_leads_to_a_file() -> None:
 
 
 def test_the_table_of_parts_says_what_the_stored_rows_say() -> None:
-    with (ROOT / "invrec_rllib/benchmarks/results/paper_parts.csv").open(encoding="utf-8") as file:
+    with (ROOT / "invrec_rllib/studies/results/paper_parts.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     table = README.split("<!-- parts: begin -->")[1].split("<!-- parts: end -->")[0].strip().splitlines()[2:]
     variants = [

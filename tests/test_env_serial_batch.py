@@ -13,7 +13,8 @@ from invrec_rllib.env import parallel_env
 from invrec_rllib.env.serial_batch import SerialBatch
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.adapter import ParallelEnvAdapter
-from invrec_rllib.rllib.register import AdapterCreator, make_batch, make_batched_invrec, make_invrec
+from invrec_rllib.rllib.env_creators import AdapterCreator, make_batch
+from invrec_rllib.rllib.register import make_batched_invrec, make_invrec
 
 
 def constant(batch: Any, value: float = 0.0) -> dict[str, Any]:
@@ -120,6 +121,120 @@ def test_how_an_episode_ended_is_read_from_the_flags(
     )
     moved = batch.step(constant(batch))
     assert (bool(moved.terminated[0]), bool(moved.truncated[0])) == expected
+
+
+def step_of(*results: Any) -> Any:
+    """A `step` that gives these, one after the other."""
+    given = iter(results)
+    return lambda self, actions: next(given)
+
+
+def at(value: float) -> Any:
+    return np.full(2, value, np.float32)
+
+
+def test_an_agent_that_ends_first_is_last_seen_where_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = SerialBatch([Counting({})], with_state=True)
+    over = {"__all__": True}
+    monkeypatch.setattr(
+        Counting,
+        "step",
+        step_of(
+            ({"a": at(1), "b": at(2)}, {"a": 5.0, "b": 6.0}, {"b": True, "__all__": False}, {}, {}),
+            ({"a": at(3)}, {"a": 7.0, "b": 9.0}, {"__all__": False}, {"__all__": False}, {}),
+            ({"a": at(4)}, {"a": 8.0}, {"__all__": False}, over, {}),
+        ),
+    )
+    assert batch.reset().alive is None
+    first, second, third = (batch.step(constant(batch)) for _ in range(3))
+    assert (first.look.alive, second.look.alive) == ({"a": [True], "b": [False]},) * 2
+    assert first.look.observations["b"].tolist() == [[2, 2]]
+    # Its last observation is shown once, and then nothing, to the critic neither.
+    assert second.look.observations["b"].tolist() == [[0, 0]]
+    assert second.look.state is not None
+    assert second.look.state.tolist() == [[3, 3, 0, 0]]
+    assert [move.rewards["b"].tolist() for move in (first, second, third)] == [[6], [0], [0]]
+    assert first.terminals == {"a": [False], "b": [True]}
+    assert [bool(move.truncated[0]) for move in (first, second, third)] == [False, False, True]
+    assert third.final is not None
+    assert third.final.observations["a"].tolist() == [[4, 4]]
+    # The next episode has both.
+    assert third.look.alive is None
+    assert third.terminals is None
+
+
+def test_actions_reach_the_living_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    acted = []
+    batch = SerialBatch([Counting({"lengths": [9]})])
+    batch.reset()
+
+    def step(self: Any, actions: Any) -> Any:
+        acted.append(sorted(actions))
+        return {agent: at(1) for agent in actions}, {}, {"a": True, "__all__": False}, {}, {}
+
+    monkeypatch.setattr(Counting, "step", step)
+    for _ in range(2):
+        batch.step(constant(batch))
+    assert acted == [["a", "b"], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("ends", "cuts", "expected"),
+    [
+        ({"a": True, "b": False, "__all__": False}, {"a": False, "b": True, "__all__": True}, (True, False)),
+        # A flag of its own goes before that of all.
+        ({"a": True, "b": False, "__all__": True}, {"a": False, "b": True, "__all__": False}, (True, False)),
+        ({"a": True, "__all__": False}, {"__all__": True}, (True, False)),
+        ({"__all__": True}, {"b": True, "__all__": False}, (True, False)),
+        ({"a": True, "b": True, "__all__": True}, {"__all__": False}, (True, True)),
+    ],
+)
+def test_agents_that_end_in_one_step_may_do_so_unlike(
+    monkeypatch: pytest.MonkeyPatch, ends: Any, cuts: Any, expected: tuple[bool, bool]
+) -> None:
+    batch = SerialBatch([Counting({})])
+    batch.reset()
+    monkeypatch.setattr(Counting, "step", step_of(({"a": at(0), "b": at(0)}, {}, ends, cuts, {})))
+    moved = batch.step(constant(batch))
+    assert moved.terminated[0] ^ moved.truncated[0]
+    terminals = moved.terminals or {"a": moved.terminated, "b": moved.terminated}
+    assert (bool(terminals["a"][0]), bool(terminals["b"][0])) == expected
+
+
+def test_an_agent_that_terminates_needs_no_last_observation(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = SerialBatch([Counting({})])
+    batch.reset()
+    monkeypatch.setattr(Counting, "step", step_of(({"a": at(1)}, {}, {"b": True}, {}, {})))
+    look = batch.step(constant(batch)).look
+    np.testing.assert_array_equal(look.observations["b"], [[0, 0]])
+    assert look.alive == {"a": [True], "b": [False]}
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([({"a": at(1)}, {}, {}, {}, {})], "no observation for 'b', which acted"),
+        # From a last observation that is missing nothing could be foreseen.
+        ([({"a": at(1)}, {}, {}, {"b": True}, {})], "no observation for 'b', which acted"),
+        (
+            [
+                ({"a": at(1), "b": at(1)}, {}, {"b": True}, {}, {}),
+                ({"a": at(1), "b": at(1)}, {}, {}, {}, {}),
+            ],
+            "'b' ended and came back",
+        ),
+    ],
+)
+def test_agents_that_pause_or_come_back_are_refused(
+    monkeypatch: pytest.MonkeyPatch, results: Any, message: str
+) -> None:
+    batch = SerialBatch([Counting({})])
+    batch.reset()
+    monkeypatch.setattr(Counting, "step", step_of(*results))
+    for _ in results[1:]:
+        batch.step(constant(batch))
+    with pytest.raises(InputError, match=f"{message}.*MultiAgentEnvRunner"):
+        batch.step(constant(batch))
 
 
 def test_batches_and_copies_of_the_registered_world_play_the_same_episodes() -> None:

@@ -105,6 +105,20 @@ def test_masked_targets_do_not_count() -> None:
     assert all(torch.equal(entry, state[name]) for name, entry in head.state_dict().items())
 
 
+def test_targets_masked_for_one_value_alone_leave_the_others_statistics() -> None:
+    head, goal = output("popart"), targets(100)
+    mask = torch.ones_like(goal, dtype=torch.bool)
+    mask[60:, 0], mask[:, 1] = False, False
+    before = {name: entry.clone() for name, entry in head.state_dict().items()}
+    values = head(features(9))
+    head.update(torch.where(mask, goal, torch.nan), mask)
+    torch.testing.assert_close(head.mean[0], goal[:60, 0].mean())
+    torch.testing.assert_close(head.std[0], goal[:60, 0].std(unbiased=False))
+    for name in ("mean", "std", "variance"):
+        assert torch.equal(getattr(head, name)[1], before[name][1])
+    torch.testing.assert_close(head(features(9))[:, 1], values[:, 1])
+
+
 def test_moments_of_two_learners_add_up_to_those_of_all_targets() -> None:
     together, apart, goal = output("popart"), output("popart"), targets(100)
     together.update(goal)

@@ -17,6 +17,7 @@ from policies_made import mlp_actor, pair
 
 from invrec_rllib import InputError, Policy
 from invrec_rllib.learning import onnx_export
+from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.export import (
     EXPORT_FOLDER,
     POLICY_FILE,
@@ -180,6 +181,17 @@ def test_spaces_come_back_from_json(space: Any) -> None:
 def test_other_spaces_are_refused() -> None:
     with pytest.raises(InputError, match="must be a Box, Discrete or MultiDiscrete"):
         check_space("space", Dict({}))
+
+
+@pytest.mark.slow
+def test_onnx_counts_whole_numbers_from_their_bounds_as_torch_does(tmp_path: Path) -> None:
+    made = mlp_actor("gaussian")
+    space = Box(2, 9, (2,), np.int64)
+    actor = Actor(
+        made.network, made.description, observation_space=made.observation_space, action_space=space
+    )
+    file = export_onnx(Policy({"a": actor}), tmp_path)["a"]
+    assert largest_difference(actor, file, batch=17, seed=9) <= TOLERANCE
 
 
 @pytest.mark.slow

@@ -107,6 +107,24 @@ def test_cuts_of_a_hand_made_block() -> None:
     assert not cut.regular
 
 
+@given(seed=st.integers(0, 10_000), length=st.integers(1, 6), end_rate=st.sampled_from([0.0, 0.2, 0.6]))
+@settings(deadline=None, max_examples=40)
+def test_sequences_of_absence_are_left_out_and_the_others_are_as_they_were(
+    seed: int, length: int, end_rate: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    ends = rng.random((9, 4)) < end_rate
+    # From one end to the next an agent is there or is not.
+    life = np.cumsum(ends, axis=0) - ends
+    alive = (rng.random((10, 4)) < 0.5)[life, np.arange(4)]
+    whole, cut = cut_sequences(ends, length), cut_sequences(ends, length, alive=alive)
+    there = alive[whole.start, whole.column]
+    for name in ("column", "start", "steps", "grid", "index", "mask"):
+        np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name)[there])
+    steps = np.arange(36).reshape(9, 4)
+    assert sorted(cut.gather(steps)[cut.mask]) == steps[alive].tolist()
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_lockstep_episodes_are_cut_by_a_reshape(last: bool) -> None:
     ends = np.zeros((12, 3), dtype=bool)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from invrec_rllib import InputError, Policy
 from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.build import build_actor
 from invrec_rllib.learning.policy import PolicyState
+from invrec_rllib.learning.spaces import converter
 
 ALL = ("gaussian", "categorical", "multi_categorical")
 
@@ -45,6 +48,25 @@ def test_clipping_alone_leaves_means_where_they_are() -> None:
     np.testing.assert_allclose(clipped.act(observations(1), {})[0], [[0.5, 0.0]], atol=1e-6)
     free = constant("gaussian", [0.5, -3.0, 0.0, 0.0], bounds="none")
     np.testing.assert_allclose(free.act(observations(1), {})[0], [[0.5, -3.0]], atol=1e-6)
+
+
+def test_boxes_of_whole_numbers_are_counted_from_their_lower_bounds() -> None:
+    made = constant("gaussian", [1.0, -3.0, 0.0, 0.0])
+    actor = Actor(
+        made.network, made.description, observation_space=SEEN, action_space=Box(2, 9, (2,), np.int64)
+    )
+    # As RLlib does: neither stretched from [-1, 1] nor clipped.
+    np.testing.assert_allclose(actor.act(observations(1), {})[0], [[3.0, -1.0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("space", [Discrete(3), Box(-1, 1, (2,), np.float16)])
+def test_other_spaces_take_actions_as_they_are(space: Any) -> None:
+    assert converter(space, "unsquash") is None
+
+
+def test_other_bounds_are_refused() -> None:
+    with pytest.raises(InputError, match="bounds is 'both', must be one of unsquash, clip, none"):
+        converter(Discrete(3), "both")  # type: ignore[arg-type]
 
 
 def test_an_unbounded_box_takes_means_as_they_are() -> None:

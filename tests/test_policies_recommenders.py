@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from invrec_rllib.policies.base_stock import order_up_to_level
 from invrec_rllib.policies.recommenders import (
     fill_slots,
+    inventory_balancing_slates,
+    margin_greedy_slates,
     popular_slates,
     popularity,
     revenue_greedy_slates,
     stock_aware_slates,
     uniform_slates,
-    value_maximising_slates,
 )
 from invrec_rllib.policies.view import Observer, View
 from invrec_rllib.scenario import Scenario, generate_scenario, load_scenario
@@ -59,13 +62,17 @@ def test_slates_spend_the_budget_exactly_when_every_score_is_positive(
 
 @pytest.mark.parametrize("lift_form", ["exponential", "linear"])
 @pytest.mark.parametrize("category_popularity", [0.3, 8.0])
-def test_revenue_greedy_slate_is_the_best_of_all_slates(lift_form: str, category_popularity: float) -> None:
+@pytest.mark.parametrize("recommend", [revenue_greedy_slates, margin_greedy_slates])
+def test_greedy_slates_are_the_best_of_all_slates(
+    lift_form: str, category_popularity: float, recommend: Callable[[View], np.ndarray]
+) -> None:
     scenario = generate_scenario(
         seed=3, num_products=6, num_segments=4, slots=2, popularity=category_popularity
     )
     scenario = _changed(scenario, "demand", lift_form=lift_form)
     params = compile_scenario(scenario)
-    exposure = value_maximising_slates(params, params.affinity[None], value=params.price[0], period=0)
+    exposure = recommend(_first_view(scenario))
+    value = params.price[0] - (params.unit_cost if recommend is margin_greedy_slates else 0.0)
 
     odds = np.exp(params.affinity)
     slates = [
@@ -75,7 +82,7 @@ def test_revenue_greedy_slate_is_the_best_of_all_slates(lift_form: str, category
         revenue = []
         for slate in slates:
             weight = odds[m] * np.where(slate, np.exp(params.lift[m]), 1.0)
-            revenue.append((weight * params.price[0]).sum() / (1.0 + weight.sum()))
+            revenue.append((weight * value).sum() / (1.0 + weight.sum()))
         np.testing.assert_array_equal(exposure[0, m], slates[int(np.argmax(revenue))])
 
 
@@ -117,3 +124,27 @@ def test_the_silo_recommender_is_blind_to_stock_and_the_stock_aware_one_is_not()
     np.testing.assert_array_equal(revenue_greedy_slates(without), revenue_greedy_slates(full))
     np.testing.assert_array_equal(stock_aware_slates(full), revenue_greedy_slates(full))
     assert stock_aware_slates(without)[:, :, empty].sum() == 0.0
+
+
+def test_inventory_balancing_is_blind_to_stock_above_the_shelf_and_hides_what_is_gone() -> None:
+    scenario = load_scenario("paper")
+    full = _first_view(scenario, on_hand=[1000] * 10)
+    np.testing.assert_array_equal(inventory_balancing_slates(full), revenue_greedy_slates(full))
+    shown = int(np.argmax(revenue_greedy_slates(full)[0].sum(axis=0)))
+    gone = _first_view(scenario, on_hand=[0 if i == shown else 1000 for i in range(10)])
+    assert inventory_balancing_slates(gone)[:, :, shown].sum() == 0.0
+
+
+def test_inventory_balancing_marks_prices_down_by_the_exponential_penalty() -> None:
+    # tiny: one slot, both products alike but for the prices 10 and 11. The dearer one is shown until its
+    # penalty (1 - exp(-x)) / (1 - exp(-1)) falls to 10 / 11, at x = 0.855 of a full shelf.
+    data = load_scenario("tiny").model_dump()
+    data["products"]["unit_cost"] = (6.0, 6.0)
+    scenario = Scenario.model_validate(data)
+    view = _first_view(scenario)
+    full = order_up_to_level(view)[0, 1] - view.forecast[0, 1]
+    share = -np.log(1.0 - 10.0 / 11.0 * (1.0 - np.exp(-1.0)))
+    switch = share * full
+    for units, best in ((np.ceil(switch + 0.01), 1), (np.floor(switch - 0.01), 0)):
+        exposure = inventory_balancing_slates(_first_view(scenario, on_hand=[1000, int(units)]))
+        assert exposure[0, 0, best] == 1.0

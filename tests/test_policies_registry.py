@@ -38,13 +38,17 @@ def _awkward() -> Scenario:
     return Scenario.model_validate(data)
 
 
-@pytest.mark.parametrize("name", policy_names())
+# `optimal` refuses worlds that are too large to solve; its own tests are those of the dynamic program.
+PLAY_EVERYTHING = [name for name in policy_names() if name != "optimal"]
+
+
+@pytest.mark.parametrize("name", PLAY_EVERYTHING)
 @pytest.mark.parametrize("scenario", ["tiny", "paper", "seasonal", "capacity", "awkward"])
 def test_every_policy_acts_within_the_rules_to_the_horizon(name: str, scenario: str) -> None:
     assert np.isfinite(_profits(_awkward() if scenario == "awkward" else scenario, name)).all()
 
 
-@pytest.mark.parametrize("name", policy_names())
+@pytest.mark.parametrize("name", PLAY_EVERYTHING)
 def test_an_episode_does_not_depend_on_those_beside_it(name: str) -> None:
     together = _profits("paper", name, count=8)
     apart = [_profits("paper", name, first=first, count=count) for first, count in ((0, 3), (3, 5))]

@@ -23,10 +23,10 @@ from ray.tune.registry import ENV_CREATOR, _global_registry
 import invrec_rllib.env
 from invrec_rllib.errors import InputError, ScenarioError
 from invrec_rllib.rllib.adapter import ParallelEnvAdapter
+from invrec_rllib.rllib.env_creators import AdapterCreator
 from invrec_rllib.rllib.quiet import build_quietly, drop_from_stderr, resources_needed, start_ray, stop_ray
 from invrec_rllib.rllib.register import (
     ENV_NAME,
-    AdapterCreator,
     make_env_config,
     make_invrec,
     register,
@@ -264,9 +264,10 @@ def test_rendering_and_the_global_state_are_passed_on() -> None:
 
 def test_metadata_belongs_to_the_adapter_alone() -> None:
     before = copy.deepcopy(Toy.metadata)
-    ParallelEnvAdapter(Toy()).metadata["autoreset_mode"] = "next_step"
+    # Not a key that RLlib writes into the class's dict in other tests.
+    ParallelEnvAdapter(Toy()).metadata["written_here"] = True
     assert Toy.metadata == before
-    assert "autoreset_mode" not in gym.Env.metadata
+    assert "written_here" not in gym.Env.metadata
 
 
 def test_rllibs_environment_check_passes_even_when_the_first_step_is_the_last() -> None:

@@ -38,7 +38,7 @@ from invrec_rllib.rllib.batched_policies import draw_actions, env_action
 from invrec_rllib.rllib.block_runner import BlockEpisodeRunner, BlockRunner
 from invrec_rllib.rllib.blocks import Block
 from invrec_rllib.rllib.callbacks import EconomicsCallback
-from invrec_rllib.rllib.fast_sampling import fast_sampling, global_state_wanted
+from invrec_rllib.rllib.fast_sampling import fast_sampling
 from invrec_rllib.rllib.register import register_batched_env
 
 B = 3
@@ -208,7 +208,7 @@ def test_modules_without_memory_keep_none() -> None:
 def test_the_global_state_is_recorded_only_if_the_configuration_asks_for_it() -> None:
     config = tiny_config(envs=2)
     assert make_runner(BlockRunner, config).sample()[0].states is None
-    global_state_wanted(config)
+    config.uses_global_state = True
     runner = make_runner(BlockRunner, config)
     block = runner.sample()[0]
     assert block.states.shape == (HORIZON, 2, *runner.batch.state_space.shape)
@@ -447,23 +447,6 @@ def test_a_mapping_that_changes_with_the_episode_is_refused() -> None:
 
     runner = make_runner(BlockRunner, tiny_config(envs=2).multi_agent(policy_mapping_fn=by_episode))
     with pytest.raises(InputError, match="policy_mapping_fn"):
-        runner.sample()
-
-
-def test_agents_that_end_one_by_one_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = make_runner(BlockRunner, counting_config())
-    monkeypatch.setattr(
-        Counting,
-        "step",
-        lambda self, actions: (
-            self._seen(),
-            {"a": 0.0, "b": 0.0},
-            {"a": True, "b": False, "__all__": False},
-            {"__all__": False},
-            {},
-        ),
-    )
-    with pytest.raises(InputError, match=r"\['a'\] ended before \['b'\]"):
         runner.sample()
 
 

@@ -14,8 +14,6 @@ from ray.rllib.algorithms.appo import APPOConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
-from invrec_rllib.benchmarks.training import benchmark_training
-from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.algorithm import AGENTS, policy_of_agent
 from invrec_rllib.rllib.block_runner import BlockRunner
 from invrec_rllib.rllib.callbacks import EconomicsCallback
@@ -156,14 +154,3 @@ def test_ppo_learns_to_balance_two_carts_that_are_not_ours(cluster: None) -> Non
     # Either pole ends the episode of both: at random that is after about 16 steps.
     assert lengths[0] < 25
     assert lengths[-1] > 2 * lengths[0]
-
-
-def test_the_training_benchmark_reports_its_ratios() -> None:
-    found = benchmark_training("tiny", envs=4, stock_envs=(1, 2), seconds=0.0, rounds=1)
-    speeds, ratios = found["env_steps_per_second"], found["ratios"]
-    assert set(speeds) == {"stock_1", "stock_2", "fast_4", "mtmappo_4", "bare_4"}
-    assert ratios["sampling_vs_stock_1_env"] == speeds["fast_4"] / speeds["stock_1"]
-    assert ratios["sampling_vs_stock_best"] == speeds["fast_4"] / max(speeds["stock_1"], speeds["stock_2"])
-    assert ratios["sampling_vs_bare_loop"] == speeds["fast_4"] / speeds["bare_4"]
-    with pytest.raises(InputError, match="stock_envs must hold 1"):
-        benchmark_training("tiny", stock_envs=(2,))

@@ -14,7 +14,8 @@ from ray.rllib.core.columns import Columns
 from invrec_rllib.env.joint import FIRM
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.settings import TrainSettings
-from invrec_rllib.rllib.algorithm import build_config, timescales_of
+from invrec_rllib.learning.speeds import timescales_of
+from invrec_rllib.rllib.algorithm import build_config
 from invrec_rllib.rllib.block_runner import BlockRunner
 from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
 from invrec_rllib.rllib.mtmappo_networks import Networks
@@ -67,7 +68,11 @@ def test_fully_connected_networks_grow_with_the_world() -> None:
 
 
 def test_parts_of_the_joint_agent_learn_at_their_own_speeds() -> None:
-    rates = {"learning_rate_inventory": 1e-5, "learning_rate_recommender": 1e-2}
+    rates = {
+        "learning_rate_inventory": 1e-5,
+        "learning_rate_recommender": 1e-2,
+        "learning_rate_critic": 3e-2,
+    }
     config = firm_config(agents="joint", **rates)
     _, learner, block = sample(config)
     firm = learner.module[FIRM].actor.actors

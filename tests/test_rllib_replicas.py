@@ -42,7 +42,16 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "scenario",
-    ["ppo_equal", "ppo_unequal", "ppo_drift", "sac_equal", "sac_unequal", "shared_critic", "other_modules"],
+    [
+        "ppo_equal",
+        "ppo_unequal",
+        "ppo_drift",
+        "sac_equal",
+        "sac_unequal",
+        "shared_critic",
+        "other_modules",
+        "end_together",
+    ],
 )
 def test_learners_stay_equal(outcomes: Outcomes, scenario: str) -> None:
     first, second = (outcome[scenario] for outcome in outcomes)
@@ -67,6 +76,14 @@ def test_the_temperature_and_the_shared_critic_are_among_what_is_compared(outcom
 @pytest.mark.slow
 def test_a_module_learns_from_the_one_learner_that_has_its_data(outcomes: Outcomes) -> None:
     assert outcomes[1]["other_modules"]["moved"] > 0.01
+
+
+@pytest.mark.slow
+def test_agents_that_end_apart_are_refused_by_all_learners_at_once(outcomes: Outcomes) -> None:
+    # In the second learner's share they ended together.
+    for outcome in outcomes:
+        assert "num_learners = 2, but agents end at different times" in outcome["end_apart"]["error"]
+        assert outcome["end_together"]["error"] == ""
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from test_rllib_adapter import QUIET_RAY, Toy, start_toy_ray, toy_config
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.rllib.adapter import ParallelEnvAdapter
+from invrec_rllib.rllib.env_creators import AdapterCreator
 from invrec_rllib.rllib.quiet import build_quietly, stop_ray
-from invrec_rllib.rllib.register import AdapterCreator
 from invrec_rllib.rllib.seeding import EpisodeSeeds, describe_seeding, episode_seed
 
 WORDS = st.integers(0, 2**32 - 1)

@@ -20,7 +20,7 @@ from ray.rllib.utils.replay_buffers.episode_replay_buffer import EpisodeReplayBu
 from ray.rllib.utils.replay_buffers.multi_agent_episode_buffer import MultiAgentEpisodeReplayBuffer
 from timescale_learners import SMALL, weights
 
-from invrec_rllib.rllib.register import AdapterCreator
+from invrec_rllib.rllib.env_creators import AdapterCreator
 from invrec_rllib.rllib.timescale_config import timescales
 from invrec_rllib.timescales import PowerLaw
 

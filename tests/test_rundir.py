@@ -71,31 +71,56 @@ def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
         run.latest_checkpoint()
 
 
+def log_iterations(run: RunDir, last: int) -> None:
+    for iteration in range(1, last + 1):
+        run.append_progress({"iteration": iteration, "profit_mean": None if iteration == 1 else 1.5})
+        parts = [{"iteration": iteration, "part": part, "kl_drift": None} for part in ("actor", "critic")]
+        run.append_speeds(parts, [{"iteration": iteration, "ratio": 0.5}])
+        run.append_result({"training_iteration": iteration})
+
+
+def cells(table: Path) -> list[list[str]]:
+    return [line.split(",") for line in table.read_text("utf-8").splitlines()]
+
+
 def test_logs_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
-    for iteration in (1, 2, 3):
-        run.append_progress({"iteration": iteration, "profit_mean": None if iteration == 1 else 1.5})
-        run.append_result({"training_iteration": iteration})
+    log_iterations(run, 3)
     run.forget_after(2)
     assert run.progress() == [{"iteration": "1", "profit_mean": ""}, {"iteration": "2", "profit_mean": "1.5"}]
+    assert cells(run.speeds_file) == [
+        ["iteration", "part", "kl_drift"],
+        *([iteration, part, ""] for iteration in "12" for part in ("actor", "critic")),
+    ]
+    assert cells(run.separations_file) == [["iteration", "ratio"], ["1", "0.5"], ["2", "0.5"]]
     assert len(run.results_file.read_text().splitlines()) == 2
     run.forget_after(0)
     assert run.progress() == []
+    assert not run.speeds_file.exists()
+
+
+def test_without_parts_there_are_no_tables_of_speeds(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    run.append_speeds([], [])
+    run.forget_after(3)
+    assert not run.speeds_file.exists()
+    assert not run.separations_file.exists()
 
 
 def test_what_a_killed_write_left_does_not_stop_a_resume(tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
-    for iteration in (1, 2):
-        run.append_progress({"iteration": iteration, "profit_mean": 1.5})
-        run.append_result({"training_iteration": iteration})
-    with run.progress_file.open("a") as file:
-        file.write("3")
+    log_iterations(run, 2)
+    for table in (run.progress_file, run.speeds_file, run.separations_file):
+        with table.open("a") as file:
+            file.write("3")
     with run.results_file.open("a") as file:
         file.write('{"training_it')
     (run.checkpoints / ".part-1").mkdir()
     run.comparison_file.write_text("of the agents before")
     run.forget_after(5)
     assert [row["iteration"] for row in run.progress()] == ["1", "2"]
+    assert [row[0] for row in cells(run.speeds_file)] == ["iteration", "1", "1", "2", "2"]
+    assert [row[0] for row in cells(run.separations_file)] == ["iteration", "1", "2"]
     assert len(run.results_file.read_text().splitlines()) == 2
     assert list(run.checkpoints.iterdir()) == []
     assert not run.comparison_file.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -38,9 +39,10 @@ def run_quickly(out: Path, *, watcher: Watcher | None = None, **changes: Any) ->
     return train(TrainSettings(**{**QUICK, **changes}), out=out, watcher=watcher, num_cpus=1)
 
 
-def last_rates(run: RunDir) -> list[float]:
-    lines = [json.loads(line) for line in run.results_file.read_text().splitlines()]
-    return [line["learners/inventory/actor_learning_rate"] for line in lines]
+def speeds_of(run: RunDir, module: str, figure: str) -> list[float]:
+    """A figure of a module's one part, iteration by iteration."""
+    with run.speeds_file.open(newline="") as file:
+        return [float(row[figure]) for row in csv.DictReader(file) if row["module"] == module]
 
 
 def test_a_run_stops_when_asked_and_resumes_where_it_was(tmp_path: Path) -> None:
@@ -63,7 +65,12 @@ def test_a_run_stops_when_asked_and_resumes_where_it_was(tmp_path: Path) -> None
     logged = run.progress()
     assert [int(row["iteration"]) for row in logged] == [1, 2, 3, 4]
     # 2e-3 / (1 + n / 12) after n updates, resumed in the middle.
-    np.testing.assert_allclose(last_rates(run), [2e-3 / (1 + n / 12) for n in range(4)], rtol=1e-5)
+    rates = speeds_of(run, "inventory", "learning_rate")
+    np.testing.assert_allclose(rates, [2e-3 / (1 + n / 12) for n in range(4)], rtol=1e-5)
+    results = [json.loads(line) for line in run.results_file.read_text().splitlines()]
+    logged_rates = [one["learners/inventory/actor_learning_rate"] for one in results]
+    np.testing.assert_allclose(logged_rates, rates, rtol=1e-6)
+    assert len(run.separations_file.read_text().splitlines()) == 1 + 2 * 4
     manifest = run.manifest()
     assert (manifest["status"], manifest["iterations"]) == ("finished", 4)
     assert [(one["from_iteration"], one["seed_stream"]) for one in manifest["attempts"]] == [(0, 0), (2, 2)]
@@ -104,6 +111,27 @@ def test_training_earns_more_than_the_textbook_it_starts_from(tmp_path: Path) ->
     }
     difference = paired_difference(profits["trained"], profits["silo"])
     assert difference.absolute.low > 0, difference
+
+
+def test_a_drift_budget_steers_the_step_size_of_its_policy_alone(tmp_path: Path) -> None:
+    run_quickly(tmp_path / "run", iterations=5, evaluate_every=0, final_episodes=2, drift_recommender=1e-3)
+    run = RunDir.open(tmp_path / "run")
+    rates, drifts, factors = (
+        speeds_of(run, "recommender", name) for name in ("learning_rate", "kl_drift", "drift_factor")
+    )
+    expected = 1.0
+    for update, (rate, drift, factor) in enumerate(zip(rates, drifts, factors, strict=True)):
+        fallen = (1 + update / 12) ** -0.8
+        assert rate == pytest.approx(4e-3 * fallen * expected, rel=1e-5)
+        # A step of half the logarithm of budget over drift, 30 % of it at once and within its bounds.
+        error = 0.5 * math.log(1e-3 * fallen**2 / drift)
+        expected *= math.exp(0.3 * min(max(error, -math.log(10)), math.log(2)))
+        expected = min(max(expected, 0.1), 10.0)
+        assert factor == pytest.approx(expected, rel=1e-4)
+    assert factors[-1] != pytest.approx(1.0, rel=0.1)
+    np.testing.assert_allclose(
+        speeds_of(run, "inventory", "learning_rate"), [2e-3 / (1 + n / 12) for n in range(5)], rtol=1e-5
+    )
 
 
 def test_equal_seeds_train_equal_agents(tmp_path: Path) -> None:

@@ -7,17 +7,12 @@ from typing import Any
 
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.algorithms.ppo import PPOConfig
-from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
-from ray.tune import register_env
 
-from invrec_rllib.env.invrec_v0 import parallel_env
+from invrec_rllib.benchmarks.paths import stock_config
 from invrec_rllib.learning.settings import TrainSettings
-from invrec_rllib.rllib.algorithm import AGENTS, build_config, policy_of_agent
+from invrec_rllib.rllib.algorithm import build_config
 from invrec_rllib.rllib.quiet import build_quietly, start_ray, stop_ray
-from invrec_rllib.scenario import load_scenario
 
-_STOCK_NAME = "invrec_v0_stock_wrapper"
 # Two hidden layers for every path: what differs is how the world is stepped, not the networks.
 _HIDDEN = 64
 
@@ -56,28 +51,6 @@ def benchmark_sampling(
         "env_steps_per_second": speeds,
         "ratios": {path: speed / speeds["stock_1"] for path, speed in speeds.items() if path != "stock_1"},
     }
-
-
-def stock_config(settings: TrainSettings, *, envs: int = 1) -> PPOConfig:
-    """What a user of RLlib alone would write: its own PettingZoo wrapper, with a run's scenario and networks.
-
-    Args:
-        settings: of the run.
-        envs: environments per runner.
-    """
-    world = load_scenario(settings.scenario)
-    register_env(
-        _STOCK_NAME, lambda _: ParallelPettingZooEnv(parallel_env(world, information=settings.information))
-    )
-    ours = build_config(settings)
-    return (
-        PPOConfig()
-        .environment(_STOCK_NAME)
-        .env_runners(num_env_runners=0, num_envs_per_env_runner=envs, batch_mode="complete_episodes")
-        .multi_agent(policies=AGENTS, policy_mapping_fn=policy_of_agent)
-        .rl_module(model_config=ours.model_config)
-        .debugging(seed=settings.seed, log_level="ERROR")
-    )
 
 
 def _measure(config: AlgorithmConfig, *, seconds: float) -> float:

@@ -11,12 +11,15 @@ from typer.core import TyperGroup
 from invrec_rllib.cli import (
     backtesting,
     bench,
+    bounding,
     calibration,
     evaluating,
     exporting,
+    policy_tuning,
     reporting,
     scenarios,
     solving,
+    studying,
     training,
 )
 from invrec_rllib.cli.console import examples, print_error
@@ -94,10 +97,23 @@ calibration.add_command(scenario_app)
 app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
+bounding.add_command(app)
+policy_tuning.add_command(app)
 exporting.add_command(app)
 backtesting.add_command(app)
 solving.add_command(app)
 reporting.add_command(app)
+study_app = typer.Typer(
+    help="Compare ways to train: many runs with several seeds, their rows, a report.",
+    epilog=examples(
+        "invrec study list",
+        "invrec study run parts --out studies/parts",
+        "invrec study report studies/parts",
+    ),
+    no_args_is_help=True,
+)
+studying.add_commands(study_app)
+app.add_typer(study_app, name="study")
 bench_app = typer.Typer(
     help="How fast it runs on this machine.",
     epilog=examples("invrec bench simulator --scenario paper", "invrec bench sampling --envs 32"),

@@ -20,7 +20,11 @@ def add_commands(app: typer.Typer) -> None:
         )
     )(simulator)
     app.command(epilog=examples("invrec bench sampling", "invrec bench sampling --envs 32 --json"))(sampling)
-    app.command(epilog=examples("invrec bench training", "invrec bench training --envs 128 --json"))(training)
+    app.command(
+        epilog=examples(
+            "invrec bench training", "invrec bench training --only iteration --only profile --json"
+        )
+    )(training)
 
 
 def simulator(
@@ -56,7 +60,7 @@ def simulator(
             cost = figures["nanoseconds_per_product_segment_step"][size]
             table.add_row(name, f"{size:,}", f"{rate:,.0f}", f"{cost:,.1f}")
     results().print(table)
-    results().print(_machine(found["machine"]), soft_wrap=True)
+    results().print(_in_words(found["machine"]), soft_wrap=True)
 
 
 def sampling(
@@ -86,32 +90,77 @@ def sampling(
 
 
 def training(
-    scenario: Annotated[str, typer.Option(help="Preset or file.")] = "paper",
-    envs: Annotated[int, typer.Option(min=1, help="Environments of the fast runner.")] = 256,
-    seconds: Annotated[float, typer.Option(min=0.0, help="Least time of a turn.")] = 2.0,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of each path.")] = 5,
+    scenario: Annotated[
+        str, typer.Option(help="Preset or file; the part scale has worlds of its own.")
+    ] = "paper",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Part, repeatable: sampling, iteration, scale, runners, memory, asynchronous, profile.",
+            show_default="all",
+        ),
+    ] = None,
+    envs: Annotated[
+        int, typer.Option(min=1, help="Environments of the fast runner in the part sampling.")
+    ] = 512,
+    seconds: Annotated[float, typer.Option(min=0.0, help="Least time of a turn in the part sampling.")] = 2.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each path.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Sampling by the fast runner beside RLlib's own, and beside a bare loop; one core."""
+    """Training with fast sampling beside RLlib's own: sampling, whole iterations, memory; about ten minutes."""
     from invrec_rllib.benchmarks.training import benchmark_training
 
-    with working("Sampling through each path in turn"):
-        found = benchmark_training(scenario, envs=envs, seconds=seconds, rounds=rounds)
+    found = benchmark_training(
+        scenario,
+        only=only,
+        envs=envs,
+        seconds=seconds,
+        rounds=rounds,
+        on_part=lambda part: say(f"Measuring {part}"),
+    )
     if as_json:
         print_json(found)
         return
-    for title, figures, style in (
-        ("env steps/s", found["env_steps_per_second"], "{:,.0f}"),
-        ("ratio", found["ratios"], "{:.2f}"),
+    for kind, title, style in (
+        ("env_steps_per_second", "env steps/s", "{:,.0f}"),
+        ("products_per_second", "env steps/s x products", "{:,.0f}"),
+        ("ratios", "ratio", "{:.2f}"),
     ):
-        table = Table(box=box.SIMPLE)
-        table.add_column("")
-        table.add_column(title, justify="right")
-        for name, figure in figures.items():
-            table.add_row(name, style.format(figure))
-        results().print(table)
-    results().print(_machine(found["machine"]), soft_wrap=True)
+        if found.get(kind):
+            _print_column(found[kind], title=title, style=style)
+    for kind, title, style in (
+        ("megabytes", "megabytes", "{:,.0f}"),
+        ("shares", "share of an iteration", "{:.1%}"),
+    ):
+        if found.get(kind):
+            _print_by_path(found[kind], title=title, style=style)
+    for path, shares in found.get("hot_spots", {}).items():
+        _print_column(shares, title=f"own time in {path}", style="{:.1%}")
+    for part, workload in found.get("workload", {}).items():
+        results().print(f"{part}: {_in_words(workload)}", soft_wrap=True)
+    results().print(_in_words(found["machine"]), soft_wrap=True)
 
 
-def _machine(machine: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in machine.items())
+def _print_column(figures: dict[str, float], *, title: str, style: str) -> None:
+    table = Table(box=box.SIMPLE)
+    table.add_column("")
+    table.add_column(title, justify="right")
+    for name, figure in figures.items():
+        table.add_row(name, style.format(figure))
+    results().print(table)
+
+
+def _print_by_path(figures: dict[str, dict[str, float]], *, title: str, style: str) -> None:
+    """A column for each path."""
+    table = Table(box=box.SIMPLE)
+    table.add_column(title)
+    for path in figures:
+        table.add_column(path, justify="right")
+    for name in dict.fromkeys(name for row in figures.values() for name in row):
+        cells = (style.format(row[name]) if name in row else "" for row in figures.values())
+        table.add_row(name, *cells)
+    results().print(table)
+
+
+def _in_words(figures: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in figures.items())

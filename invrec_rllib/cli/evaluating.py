@@ -14,15 +14,19 @@ from invrec_rllib.cli.scenarios import load_with_lift
 from invrec_rllib.cli.training import Information
 from invrec_rllib.errors import InputError
 from invrec_rllib.policies.registry import policy_names
+from invrec_rllib.policies.tunable import TUNABLE
+from invrec_rllib.policies.tuned import TunedParameters, load_tuned, shipped_parameters
 from invrec_rllib.scenario import Scenario
 from invrec_rllib.scenario.files import write_text_atomically
 
 if TYPE_CHECKING:
     from invrec_rllib.evaluation import Comparison
     from invrec_rllib.learning.trained import TrainedPolicy
+    from invrec_rllib.policies.base import Policy
 
 # Not the seeds that `invrec train` validates and compares with.
 DEFAULT_SEED = 3_000_003
+_TUNED_ENDINGS = (".yaml", ".yml")
 
 
 def add_command(app: typer.Typer) -> None:
@@ -34,7 +38,7 @@ def add_command(app: typer.Typer) -> None:
             "invrec evaluate runs/first",
             "invrec evaluate runs/first runs/second silo stock_aware --episodes 2000 --csv results.csv",
             "invrec evaluate runs/first/checkpoints/iteration_000060 --scenario my_shop.yaml --json",
-            "invrec evaluate silo traditional uniform --scenario paper",
+            "invrec evaluate silo silo_best coordinated --scenario paper --information full",
         ),
     )(evaluate)
 
@@ -43,8 +47,9 @@ def evaluate(
     policies: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN|CHECKPOINT|EXPORT|POLICY...",
-            help=f"Folders of runs, checkpoints or exports, and names of simple policies: {', '.join(policy_names())}.",
+            metavar="RUN|CHECKPOINT|EXPORT|TUNED|POLICY...",
+            help="Folders of runs, checkpoints or exports, YAML files of `invrec tune-policy`, and names of simple "
+            f"policies: {', '.join(policy_names())}.",
         ),
     ],
     scenario: Annotated[
@@ -81,19 +86,22 @@ def evaluate(
     if as_json and markdown:
         raise InputError("--json and --markdown exclude each other: give one")
     check_free(csv, force=force)
-    trained = find_trained(policies)
+    tuned = {argument: load_tuned(argument) for argument in policies if argument.endswith(_TUNED_ENDINGS)}
+    trained = find_trained([argument for argument in policies if argument not in tuned])
     world = load_with_lift(scenario or _common_scenario(trained), lift)
     pairs = load_pairs(trained)
     shown: Any = information.value if information else common_information(pairs)
+    parameters = _parameters_in_use([*policies, *(baseline or ())], tuned, world, shown)
+    players: dict[str, Policy] = {**pairs, **_build(tuned)}
     with FractionProgress(work="episodes", amount=episodes) as progress:
         comparison = compare(
             world,
-            [pairs.get(policy, policy) for policy in policies],
+            [players.get(policy, policy) for policy in policies],
             seed=seed,
             episodes=episodes,
             baselines=baseline or ("silo", "traditional"),
             information=shown,
-            provenance=_provenance(describe_machine(), trained),
+            provenance=_provenance(describe_machine(), trained) | parameters,
             progress=progress,
         )
     if csv is not None:
@@ -111,6 +119,38 @@ def _print(comparison: Comparison, *, as_json: bool, markdown: bool) -> None:
         from invrec_rllib.cli.tables import print_comparison
 
         print_comparison(comparison)
+
+
+def _build(tuned: Mapping[str, TunedParameters]) -> dict[str, Policy]:
+    """The policies of files, each by the name of its file, in full where that would not tell them apart."""
+    stems = [Path(argument).stem for argument in tuned]
+    taken = (*policy_names(), *(stem for stem in stems if stems.count(stem) > 1))
+    return {
+        argument: found.build(name=argument if Path(argument).stem in taken else Path(argument).stem)
+        for argument, found in tuned.items()
+    }
+
+
+def _parameters_in_use(
+    policies: list[str], tuned: Mapping[str, TunedParameters], world: Scenario, information: Any
+) -> dict[str, str]:
+    """Where each policy's parameters come from; a message for those that were not tuned to this world."""
+    sources = {}
+    for argument in dict.fromkeys(policies):
+        if argument in tuned:
+            found = tuned[argument]
+            sources[argument] = f"tuned to {found.scenario}, {found.information} information"
+            if not (found.fits(world) and found.information == information):
+                say(f"{argument}: {sources[argument]}, not to {world.name}, {information} information")
+        elif argument in TUNABLE:
+            shipped = shipped_parameters(argument, world, information=information)
+            sources[argument] = "tuned, shipped" if shipped else "by formula"
+            if not shipped:
+                say(
+                    f"{argument} plays with parameters by formula, not tuned to this world: "
+                    "see invrec tune-policy --help"
+                )
+    return {f"parameters of {argument}": source for argument, source in sources.items()}
 
 
 @dataclass(frozen=True)

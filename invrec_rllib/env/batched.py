@@ -3,7 +3,9 @@
 Bring your own: write a class with the members of `BatchedEnv`; it needs neither RLlib nor torch. Three rules make
 one:
 
-- All agents act in every step, and an environment's agents end together.
+- All agents act from the first step of an episode on, each until it ends; the episode is over when the last one has
+  ended. An agent that ended before the others shows its last observation in the look after that step, and zeros from
+  then on; it earns 0, and its actions are ignored.
 - An environment whose episode ends starts its next one in the same call of `step`: the look that is returned
   shows the next episode, and `Moved.final` the last look of the one that ended, from which a learner
   bootstraps where it was truncated.
@@ -28,11 +30,14 @@ class Look(NamedTuple):
         observations: by agent, (B, *shape of an observation).
         state: the global state for central critics, (B, S); None if it was not asked for.
         decides: by agent whether its action counts now, (B,); None: all, always.
+        alive: by agent whether it has not ended yet, so that it acts now, (B,); None: all of them. In the last look
+            of an episode nobody acts, and it is None.
     """
 
     observations: dict[str, Array]
     state: NDArray[np.float32] | None
     decides: dict[str, NDArray[np.bool_]] | None
+    alive: dict[str, NDArray[np.bool_]] | None = None
 
 
 class Moved(NamedTuple):
@@ -41,11 +46,13 @@ class Moved(NamedTuple):
     Attributes:
         look: after automatic resets: environments whose episode ended show their next episode's first look.
         rewards: by agent, (B,).
-        terminated: (B,); only a terminated episode has no value beyond its end.
-        truncated: (B,); never true together with `terminated`.
+        terminated: whether the episode did, (B,); only what terminated has no value beyond its end.
+        truncated: likewise, (B,); never true together with `terminated`.
         final: last look of the episodes that ended, rows in the order of
             ``np.flatnonzero(terminated | truncated)``; None if none ended.
         items: figures of this step, (B,) each, such as those of `env.accounts`; {} if there are none.
+        terminals: by agent whether it terminated in this step, (B,); one that ended otherwise, with the episode or
+            before (it is no longer `alive`), was truncated. None: all that ended did so as the episode did.
     """
 
     look: Look
@@ -54,6 +61,7 @@ class Moved(NamedTuple):
     truncated: NDArray[np.bool_]
     final: Look | None
     items: dict[str, NDArray[np.float64]]
+    terminals: dict[str, NDArray[np.bool_]] | None = None
 
 
 class BatchedEnv(Protocol):

@@ -1,10 +1,12 @@
 """Policies on common random numbers: rollouts, statistics, comparisons."""
 
-from invrec_rllib.evaluation.compare import compare, scenario_sha256, summarise
+from invrec_rllib.evaluation.compare import compare, summarise
 from invrec_rllib.evaluation.comparison import Comparison, Row, format_interval
 from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.evaluation.statistics import Difference, Estimate, estimate_mean, paired_difference
 from invrec_rllib.evaluation.trajectories import Trajectory, load_trajectories, save_trajectories
+from invrec_rllib.evaluation.tuning import Tuning, tune
+from invrec_rllib.scenario.files import scenario_sha256
 
 __all__ = [
     "Comparison",
@@ -13,6 +15,7 @@ __all__ = [
     "Rollout",
     "Row",
     "Trajectory",
+    "Tuning",
     "compare",
     "estimate_mean",
     "format_interval",
@@ -22,4 +25,5 @@ __all__ = [
     "save_trajectories",
     "scenario_sha256",
     "summarise",
+    "tune",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,7 +12,7 @@ from invrec_rllib.evaluation.statistics import estimate_mean, paired_difference
 from invrec_rllib.policies.base import Policy
 from invrec_rllib.policies.registry import make_policy
 from invrec_rllib.policies.view import Information
-from invrec_rllib.scenario.files import dump_scenario, load_scenario
+from invrec_rllib.scenario.files import load_scenario, scenario_sha256
 from invrec_rllib.scenario.schema import Scenario
 from invrec_rllib.sim.params import compile_scenario
 
@@ -111,11 +110,6 @@ def summarise(
             _summarise_policy(name, results, baselines=baselines, confidence=confidence) for name in results
         ),
     )
-
-
-def scenario_sha256(scenario: Scenario) -> str:
-    """Fingerprint of a world: SHA-256 of its YAML text."""
-    return hashlib.sha256(dump_scenario(scenario).encode()).hexdigest()
 
 
 def _players(policies: Sequence[str | Policy], baselines: Sequence[str]) -> list[Policy]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.learning.spaces import ActionBounds, Space, to_env_action
+from invrec_rllib.learning.spaces import ActionBounds, Space, converter
 
 # What an actor remembers: arrays by name, (*shape) of one environment or (B, *shape) of a batch.
 ActorState: TypeAlias = dict[str, NDArray[np.float32]]
@@ -32,7 +32,7 @@ class Actor:
             deviations), "categorical" or "multi_categorical" (logits).
         observation_space: of one environment.
         action_space: of one environment.
-        bounds: what becomes of actions outside the space; see `spaces.to_env_action`.
+        bounds: what becomes of actions outside the space; see `spaces.change_of`.
 
     Raises:
         InputError: another distribution.
@@ -116,7 +116,8 @@ class Actor:
             state = {name: np.asarray(value)[None] for name, value in state.items()}
         inputs, after = self.inputs(seen, state)
         drawn = self._most_likely(inputs) if deterministic else self._draw(inputs, generator)
-        action = to_env_action(drawn.numpy(), self.action_space, self.bounds)
+        to_env = converter(self.action_space, self.bounds)
+        action = drawn.numpy() if to_env is None else to_env(drawn.numpy())
         if single:
             return action[0], {name: value[0] for name, value in after.items()}
         return action, after

@@ -112,7 +112,7 @@ class ValueOutput(nn.Module):
 
         Args:
             targets: what the values should have been.
-            mask: bool, (...): which targets count. None: all.
+            mask: bool, (...) or the shape of `targets`: which of them count. None: all.
 
         Returns:
             How values moved by it.
@@ -123,30 +123,33 @@ class ValueOutput(nn.Module):
     def moments(self, targets: Tensor, mask: Tensor | None = None) -> Tensor:
         """Number, sum and sum of squares of targets, float64, (3, K); those of several learners add up."""
         rows = targets.reshape(-1, self.num_values).double()
-        if mask is not None:
-            rows = rows[mask.reshape(-1)]
         number = rows.new_full((self.num_values,), float(len(rows)))
+        if mask is not None:
+            counted = mask.reshape(len(rows), -1).expand_as(rows)
+            rows, number = torch.where(counted, rows, 0.0), counted.sum(0, dtype=rows.dtype)
         return torch.stack([number, rows.sum(0), rows.square().sum(0)])
 
     @torch.no_grad()
     def absorb(self, moments: Tensor) -> Moved:
-        """As `update`, of targets of given `moments`; without any target nothing happens."""
+        """As `update`, of targets of given `moments`; statistics without a target stay."""
         number, total, squares = moments
         stay = Moved(torch.ones_like(self.std), torch.zeros_like(self.std))
-        if self.normalisation == "none" or not bool(number[0] > 0):
+        if self.normalisation == "none" or not bool((number > 0).any()):
             return stay
         self.num_updates += 1
         weight = max(self.rate, 1.0 / int(self.num_updates))
         newest = total / number
         spread = (squares / number - newest.square()).clamp(min=0.0)
         old_mean, old_std = self.mean.clone(), self.std.clone()
+        seen = number > 0
+        newest, spread = torch.where(seen, newest, old_mean), torch.where(seen, spread, self.variance)
         shift = newest - old_mean
         # The variance of a mixture: within its two parts, and between their means.
         mixed = (1 - weight) * self.variance + weight * spread + weight * (1 - weight) * shift.square()
         self.variance.copy_(mixed)
         self.mean.copy_(old_mean + weight * shift)
         floor = (MIN_STD_OF_MEAN * self.mean.abs()).clamp(min=MIN_STD)
-        self.std.copy_(torch.maximum(self.variance.sqrt(), floor))
+        self.std.copy_(torch.where(seen, torch.maximum(self.variance.sqrt(), floor), old_std))
         if self.normalisation == "popart" and int(self.num_updates) > 1:
             self.linear.weight.mul_((old_std / self.std)[:, None])
             self.linear.bias.copy_((old_std * self.linear.bias + old_mean - self.mean) / self.std)

@@ -142,12 +142,16 @@ class Sequences:
         return chosen
 
 
-def cut_sequences(ends: NDArray[np.bool_], length: int) -> Sequences:
+def cut_sequences(
+    ends: NDArray[np.bool_], length: int, *, alive: NDArray[np.bool_] | None = None
+) -> Sequences:
     """Cut T steps of B environments at the multiples of a length and after every end of an episode.
 
     Args:
         ends: whether an episode ended in step t of column b, (T, B).
         length: L, steps between stored states, at least 1.
+        alive: whether the agent acted, (T, B), the same from one end to the next; sequences in which it did not are
+            left out. None: always.
 
     Raises:
         InputError: the length is below 1.
@@ -165,6 +169,9 @@ def cut_sequences(ends: NDArray[np.bool_], length: int) -> Sequences:
     following = np.append(start[by_column][1:], 0)
     steps = np.empty_like(start)
     steps[by_column] = np.where(following > start[by_column], following, num_steps) - start[by_column]
+    if alive is not None:
+        kept = alive[start, column]
+        start, column, steps = start[kept], column[kept], steps[kept]
     offset = np.arange(length)
     index = (start[:, None] + np.minimum(offset, steps[:, None] - 1)) * num_envs + column[:, None]
     return Sequences(
@@ -174,5 +181,5 @@ def cut_sequences(ends: NDArray[np.bool_], length: int) -> Sequences:
         grid=np.where(fresh[start, column], -1, start // length),
         index=index,
         mask=offset < steps[:, None],
-        regular=bool((steps == length).all()),
+        regular=len(steps) * length == ends.size and bool((steps == length).all()),
     )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from invrec_rllib.errors import InputError, require
 from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.policy import Policy
+from invrec_rllib.learning.spaces import change_of
 
 # Largest difference between the two runtimes, relative to numbers of the order of 1.
 TOLERANCE = 1e-5
@@ -95,9 +96,7 @@ class _Step(nn.Module):
         self.network = actor.network
         self.actor = actor
         space = actor.action_space
-        bounded = isinstance(space, Box) and bool((space.bounded_below & space.bounded_above).all())
-        self.unsquashes = actor.bounds == "unsquash" and bounded
-        self.clips = isinstance(space, Box) and (self.unsquashes or actor.bounds == "clip")
+        self.change = change_of(space, actor.bounds)
         if isinstance(space, Box):
             self.register_buffer("low", torch.from_numpy(space.low.copy()))
             self.register_buffer("high", torch.from_numpy(space.high.copy()))
@@ -124,9 +123,11 @@ class _Step(nn.Module):
             return torch.stack([logits.argmax(dim=-1) for logits in parts], dim=-1)
         action = inputs.chunk(2, dim=-1)[0]
         low, high = self.get_buffer("low"), self.get_buffer("high")
-        if self.unsquashes:
+        if self.change == "shift":
+            return low + action
+        if self.change == "stretch":
             action = low + (action + 1.0) * (high - low) / 2.0
-        return torch.minimum(torch.maximum(action, low), high) if self.clips else action
+        return action if self.change is None else torch.minimum(torch.maximum(action, low), high)
 
 
 def _write(actor: Actor, file: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.critic_names import CriticKind
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -56,6 +57,14 @@ class TrainSettings(BaseModel):
     power_recommender: Power = Field(default=0.8, description="Exponent of the recommender's.")
     power_inventory: Power = Field(default=1.0, description="Exponent of the inventory's.")
     power_offset: Positive = Field(default=12.0, description="Updates after which step sizes begin to fall.")
+    drift_inventory: Positive | None = Field(
+        default=None,
+        description="How far the first update may move the inventory's policy, as mean KL divergence in nats. The "
+        "budget falls like the square of the step sizes, which it scales by 0.1 to 10 (mtmappo); null: none.",
+    )
+    drift_recommender: Positive | None = Field(
+        default=None, description="The same budget for the recommender's policy (mtmappo)."
+    )
     learning_rate_end: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.1, description="Linear schedule: share of the step sizes left at the last iteration."
     )
@@ -66,7 +75,7 @@ class TrainSettings(BaseModel):
     strict_timescales: bool = Field(
         default=False, description="Whether speeds that do not separate are an error instead of a warning."
     )
-    critic: Literal["shared", "separate", "own"] = Field(
+    critic: CriticKind = Field(
         default="shared",
         description="One critic of the global state for both agents, one for each, or one for each of its own "
         "observations (mtmappo).",
@@ -140,6 +149,24 @@ class TrainSettings(BaseModel):
             raise ValueError(
                 f"minibatch_size = {self.minibatch_size} is above steps_per_iteration = {self.steps_per_iteration}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_drift(self) -> TrainSettings:
+        budgets = {"drift_inventory": self.drift_inventory, "drift_recommender": self.drift_recommender}
+        given = [f"{name} = {budget:g}" for name, budget in budgets.items() if budget is not None]
+        # KL is measured of a whole policy, and its budget falls by the power law of the policy's step sizes.
+        wanted = {"algo": "mtmappo", "agents": "two", "schedule": "power_law", "timescales": None}
+        unlike = [
+            f"{name} = {getattr(self, name)!r}"
+            for name, value in wanted.items()
+            if getattr(self, name) != value
+        ]
+        if given and unlike:
+            allowed = ", ".join(
+                f"{name} = {'null' if value is None else value}" for name, value in wanted.items()
+            )
+            raise ValueError(f"{', '.join(given)} needs {allowed}, but {', '.join(unlike)}")
         return self
 
 

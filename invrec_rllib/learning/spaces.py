@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 import gymnasium as gym
@@ -14,6 +14,7 @@ from invrec_rllib.errors import InputError
 
 Space: TypeAlias = "Box | Discrete[Any] | MultiDiscrete"
 ActionBounds: TypeAlias = Literal["unsquash", "clip", "none"]
+ActionChange: TypeAlias = Literal["stretch", "shift", "clip"]
 
 
 def check_space(name: str, space: gym.Space[Any]) -> Space:
@@ -69,15 +70,22 @@ def space_from_data(data: Mapping[str, Any]) -> Space:
     return Box(low, _bound_from_data(data["high"], shape, dtype, missing=np.inf), shape, dtype.type)
 
 
-def to_env_action(action: NDArray[Any], space: Space, bounds: ActionBounds) -> NDArray[Any]:
-    """What the environment gets of an action (..., *shape) that a distribution gave, as RLlib's runners do it.
+def action_bounds(*, normalize: bool, clip: bool) -> ActionBounds:
+    """What becomes of actions by RLlib's settings `normalize_actions` and `clip_actions`."""
+    return "unsquash" if normalize else "clip" if clip else "none"
+
+
+def change_of(space: gym.Space[Any], bounds: ActionBounds) -> ActionChange | None:
+    """What RLlib's runners do to an action before the environment gets it; None: nothing.
 
     Args:
-        action: single or a batch.
         space: of the environment's actions.
-        bounds: "unsquash" maps [-1, 1] to a bounded box of floats, clips to it, and leaves unbounded boxes alone
-            (RLlib's `normalize_actions`, its default); "clip" clips to the box (`clip_actions`); "none" does
-            neither. Other spaces than boxes take actions as they are.
+        bounds: "unsquash" takes the actions of bounded boxes for relative ones (RLlib's `normalize_actions`, its
+            default); "clip" clips those of boxes (`clip_actions`); "none" leaves actions alone.
+
+    Returns:
+        "stretch": [-1, 1] to the bounds of a box of floats, and clipped to it; "shift": counted from the lower bounds
+        of a box of whole numbers; "clip": clipped to the box.
 
     Raises:
         InputError: other bounds.
@@ -85,13 +93,46 @@ def to_env_action(action: NDArray[Any], space: Space, bounds: ActionBounds) -> N
     if bounds not in get_args(ActionBounds):
         raise InputError(f"bounds is {bounds!r}, must be one of {', '.join(get_args(ActionBounds))}")
     if not isinstance(space, Box) or bounds == "none":
-        return action
-    if bounds == "unsquash":
-        if not (space.bounded_below.all() and space.bounded_above.all()):
-            return action
-        action = space.low + (action + 1.0) * (space.high - space.low) / 2.0
-    clipped: NDArray[Any] = np.clip(action, space.low, space.high)
-    return clipped
+        return None
+    if bounds == "clip":
+        return "clip"
+    if not (space.bounded_below.all() and space.bounded_above.all()):
+        return None
+    if space.dtype in (np.float32, np.float64):
+        return "stretch"
+    return "shift" if np.issubdtype(space.dtype, np.integer) else None
+
+
+def converter(space: gym.Space[Any], bounds: ActionBounds) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+    """How actions (..., *shape) that a distribution gave become the environment's; None: they stay as they are.
+
+    Args:
+        space, bounds: as in `change_of`.
+
+    Raises:
+        InputError: other bounds.
+    """
+    change = change_of(space, bounds)
+    if change is None or not isinstance(space, Box):
+        return None
+    low, high = space.low, space.high
+    if change == "clip":
+        return lambda actions: np.clip(actions, low, high)
+    if change == "shift":
+        return lambda actions: low + actions
+    span = high - low
+
+    def stretch(actions: NDArray[Any]) -> NDArray[Any]:
+        # In RLlib's order of operations, without its temporary arrays.
+        stretched: NDArray[Any] = actions + 1.0
+        stretched = np.multiply(stretched, span, out=stretched if stretched.dtype == space.dtype else None)
+        stretched /= 2.0
+        stretched += low
+        np.maximum(stretched, low, out=stretched)
+        np.minimum(stretched, high, out=stretched)
+        return stretched
+
+    return stretch
 
 
 def _bound_to_data(bound: NDArray[Any]) -> Any:

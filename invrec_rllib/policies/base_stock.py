@@ -66,7 +66,9 @@ def critical_ratio(params: Params, period: int, *, storage_price: FloatArray | f
     return bounded
 
 
-def order_up_to_level(view: View) -> FloatArray:
+def order_up_to_level(
+    view: View, *, mean_factor: float = 1.0, safety_factor: float = 1.0, capacity_factor: float = 1.0
+) -> FloatArray:
     """Textbook order-up-to level, units, (B, N): mean plus z standard deviations of the protected demand.
 
     z is the normal quantile of the newsvendor's critical ratio; forecast errors of the protected periods are
@@ -74,10 +76,15 @@ def order_up_to_level(view: View) -> FloatArray:
     With 1 period of review it covers lead time + 1 periods. Where all products share a capacity, a price of
     storage between 0 and the overflow cost makes the expected stock fit if it can (the Lagrange multiplier of
     the multi-product newsvendor; Hadley and Whitin 1963). Fixed order costs are not considered.
+
+    Args:
+        view: what is known.
+        mean_factor, safety_factor: what mean and standard deviation are multiplied by; 1: the textbook.
+        capacity_factor: share of the shared capacity that the expected stock may fill, > 0.
     """
     constants = _constants(view.params, view.state.period)
-    mean = view.forecast * constants.season
-    variance = view.forecast_sd**2 * constants.season
+    mean = view.forecast * constants.season * mean_factor
+    variance = view.forecast_sd**2 * constants.season * safety_factor**2
     if constants.delay_weight is not None:
         variance += constants.delay_weight * mean**2
     deviation = np.sqrt(variance)
@@ -86,7 +93,10 @@ def order_up_to_level(view: View) -> FloatArray:
         capacity = view.params.scenario.supply.capacity
         assert capacity is not None
         z = _stored_quantile(
-            constants.quantiles, capacity=capacity, mean=mean * constants.stored_share, deviation=deviation
+            constants.quantiles,
+            capacity=capacity * capacity_factor,
+            mean=mean * constants.stored_share,
+            deviation=deviation,
         )
     level: FloatArray = mean + z * deviation
     np.maximum(level, 0.0, out=level)
@@ -161,6 +171,11 @@ def order_towards(view: View, level: FloatArray) -> IntArray:
     return order
 
 
+def base_stock_order(view: View) -> IntArray:
+    """Whole units up to the textbook's level, (B, N)."""
+    return order_towards(view, order_up_to_level(view))
+
+
 def _price_at_arrival(params: Params, period: int) -> FloatArray:
     """Price when an order placed now arrives, or the last one announced before, (N,)."""
     ahead = np.minimum(params.lead_time, params.scenario.demand.price_notice_periods)
@@ -172,9 +187,14 @@ def _price_at_arrival(params: Params, period: int) -> FloatArray:
 
 def _protected_until(params: Params, period: int) -> FloatArray:
     """End of the periods that an order placed now must cover, not cut at the horizon, (N,)."""
-    wait = params.lead_time.astype(np.float64) + _delay_moments(params)[0]
+    wait = params.lead_time.astype(np.float64) + mean_delay(params)
     end: FloatArray = wait + float(period + params.scenario.supply.review_periods)
     return end
+
+
+def mean_delay(params: Params) -> float:
+    """Mean delay beyond the lead time, periods."""
+    return _delay_moments(params)[0]
 
 
 def _delay_moments(params: Params) -> tuple[float, float]:

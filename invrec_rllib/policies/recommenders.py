@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from invrec_rllib.policies.base_stock import order_up_to_level, protected_season
 from invrec_rllib.policies.view import View
 from invrec_rllib.sim.choice import attraction, purchase_probability
 from invrec_rllib.sim.params import FloatArray, Params
@@ -26,14 +27,17 @@ def fill_slots(score: FloatArray, slots: float) -> FloatArray:
     """
     num_products = score.shape[-1]
     count = min(math.ceil(slots), num_products)
-    best = np.argpartition(-score, count - 1, axis=-1)[..., :count]
-    best_score = np.take_along_axis(score, best, axis=-1)
-    rank = np.argsort(-best_score, axis=-1, kind="stable")
-    best, best_score = np.take_along_axis(best, rank, axis=-1), np.take_along_axis(best_score, rank, axis=-1)
-    share = np.clip(slots - np.arange(count), 0.0, 1.0)
-    exposure = np.zeros(score.shape)
-    np.put_along_axis(exposure, best, np.where(best_score > 0.0, share, 0.0), axis=-1)
-    return exposure
+    rows = score.reshape(-1, num_products)
+    row = np.arange(len(rows))[:, None]
+    best = np.argpartition(-rows, count - 1, axis=1)[:, :count]
+    share: FloatArray | float = 1.0
+    if slots < count:
+        # Only where the last product gets a fraction does it matter which one is last.
+        best = best[row, np.argsort(-rows[row, best], axis=1, kind="stable")]
+        share = np.clip(slots - np.arange(count), 0.0, 1.0)
+    exposure = np.zeros(rows.shape)
+    exposure[row, best] = np.where(rows[row, best] > 0.0, share, 0.0)
+    return exposure.reshape(score.shape)
 
 
 def value_maximising_slates(
@@ -65,7 +69,9 @@ def value_maximising_slates(
     exposure = np.zeros(scores.shape)
     for _ in range(_REVENUE_ROUNDS):
         gain = gained * (worth - visitor_value[:, :, None]) * visitors / weight[:, :, None]
-        exposure = fill_slots(gain - rent, params.slots)
+        before, exposure = exposure, fill_slots(gain - rent, params.slots)
+        if np.array_equal(before, exposure):
+            break
         shown = gained * exposure
         weight = base_weight + shown.sum(axis=2)
         visitor_value = (base_value + (shown * worth).sum(axis=2)) / weight
@@ -76,6 +82,33 @@ def revenue_greedy_slates(view: View) -> FloatArray:
     """Each segment's slate of the largest expected revenue of this period's demand, (B, M, N)."""
     period = view.state.period
     return value_maximising_slates(view.params, view.scores, value=view.params.price[period], period=period)
+
+
+def margin_greedy_slates(view: View) -> FloatArray:
+    """Each segment's slate of the largest expected margin (p - c) of this period's demand, (B, M, N)."""
+    period = view.state.period
+    value = view.params.price[period] - view.params.unit_cost
+    return value_maximising_slates(view.params, view.scores, value=value, period=period)
+
+
+def inventory_balancing_slates(view: View) -> FloatArray:
+    """Slates of the largest revenue at prices marked down as stock is used up, (B, M, N).
+
+    The exponential penalty of Golrezaei, Nazerzadeh and Rusmevichientong (2014), "Real-time optimization of
+    personalized assortments": a product with a share x of its stock left counts as its price times
+    `(1 - exp(-x)) / (1 - exp(-1))`. They sell a stock that is given once. Here it is replenished, so x is the
+    stock on hand over what the textbook level leaves on the shelf after receipt: the level less the mean
+    demand of the lead time, at most 1. Their guarantee for adversarial arrivals does not carry over.
+    """
+    params, period = view.params, view.state.period
+    level = order_up_to_level(view)
+    covered = np.maximum(protected_season(params, period), 1e-9)
+    season = np.broadcast_to(params.demand_factor[period], covered.shape)
+    before_receipt = np.maximum(covered - params.scenario.supply.review_periods * season, 0.0)
+    full = np.maximum(level - view.forecast * before_receipt, 1.0)
+    left = np.clip(view.state.on_hand / full, 0.0, 1.0)
+    counted = np.expm1(-left) / np.expm1(-1.0)
+    return value_maximising_slates(params, view.scores, value=params.price[period] * counted, period=period)
 
 
 def stock_aware_slates(view: View, *, cover_periods: float = 2.0) -> FloatArray:

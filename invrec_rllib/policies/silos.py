@@ -8,30 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from invrec_rllib.policies.base import Decision
-from invrec_rllib.policies.base_stock import order_towards, order_up_to_level
+from invrec_rllib.policies.base_stock import base_stock_order
 from invrec_rllib.policies.recommenders import fill_slots
 from invrec_rllib.policies.view import View
-from invrec_rllib.sim.params import FloatArray, Params
+from invrec_rllib.sim.params import FloatArray, IntArray, Params
 
 
 @dataclass(frozen=True)
 class SiloPolicy:
-    """The textbook order-up-to level on smoothed demand, beside a recommender without memory.
+    """An order rule on smoothed demand, beside a recommender, neither of which remembers or talks.
 
     Attributes:
         name: how tables and figures call it.
         recommend: exposure from what is shown, (B, M, N).
+        replenish: whole units to order from what is shown, (B, N); the textbook's base-stock.
     """
 
     name: str
     recommend: Callable[[View], FloatArray]
+    replenish: Callable[[View], IntArray] = base_stock_order
 
     def begin(self, params: Params, *, num_episodes: int, seed: int) -> None:
         """Nothing to remember."""
 
     def act(self, view: View, memory: None) -> Decision:
         """Orders from the forecast alone, slates from the recommender alone."""
-        return Decision(order_towards(view, order_up_to_level(view)), self.recommend(view), None)
+        return Decision(self.replenish(view), self.recommend(view), None)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ Information = Literal["full", "observed", "department"]
 
 # Round numbers: on the presets the textbook silo earns within 1 % of these with 0.1 to 0.2 and 0.05 to 0.1; a
 # level of 0.05 is too slow for a season, 0.4 chases noise.
-_LEVEL_SMOOTHING = 0.15
+LEVEL_SMOOTHING = 0.15
 _ERROR_SMOOTHING = 0.05
 
 
@@ -34,6 +34,7 @@ class View:
             else blurred by noise of the scenario's `tastes.score_noise`.
         forecast: smoothed demand per period at season 1 and base prices, units, (B, N).
         forecast_sd: standard deviation of the one-period forecast error at season 1 and base prices, units, (B, N).
+        score_noise: standard deviation of the blur on `scores`, log-attraction; 0: they are exact.
     """
 
     params: Params
@@ -41,16 +42,11 @@ class View:
     scores: FloatArray
     forecast: FloatArray
     forecast_sd: FloatArray
+    score_noise: float = 0.0
 
 
 class Observer:
     """Makes the view of every period of a batch of episodes.
-
-    The forecast is simple exponential smoothing of sales over the factor of season and prices, started at
-    organic demand. What prices do is the model's (`Params.price_factor`), known as the prices are.
-    Sales of a period with a stockout are censored: the mean of demand given that it exceeded them stands for
-    them, by the forecast's own normal distribution. (Dropping such periods would bias the forecast down: of a
-    scarce product only low demand would count.) Unmet demand that waits is known, so nothing is censored.
 
     Args:
         params: the world.
@@ -60,18 +56,44 @@ class Observer:
     def __init__(self, params: Params, *, information: Information) -> None:
         self._params = params
         self._exact = information == "full"
+        self._score_noise = 0.0 if self._exact else params.scenario.tastes.score_noise
+        self._forecaster = Forecaster(params)
+
+    def observe(self, state: State, streams: EpisodeStreams) -> View:
+        """The view of a period; call it once per period, from period 0 on."""
+        forecast, forecast_sd = self._forecaster.forecast(state)
+        scores = state.affinity if self._exact else state.affinity + streams.next_score_noise()
+        return View(self._params, state, scores, forecast, forecast_sd, self._score_noise)
+
+
+class Forecaster:
+    """Forecasts demand from sales, for a batch of episodes.
+
+    The forecast is simple exponential smoothing of sales over the factor of season and prices, started at
+    organic demand. What prices do is the model's (`Params.price_factor`), known as the prices are.
+    Sales of a period with a stockout are censored: the mean of demand given that it exceeded them stands for
+    them, by the forecast's own normal distribution. (Dropping such periods would bias the forecast down: of a
+    scarce product only low demand would count.) Unmet demand that waits is known, so nothing is censored.
+
+    Args:
+        params: the world.
+        smoothing: weight of the last period's demand in the forecast, in (0, 1].
+    """
+
+    def __init__(self, params: Params, *, smoothing: float = LEVEL_SMOOTHING) -> None:
+        self._params = params
+        self._smoothing = smoothing
         self._level = np.empty((0, 0))
         self._variance = np.empty((0, 0))
         self._waiting: IntArray = np.empty((0, 0), dtype=np.int64)
 
-    def observe(self, state: State, streams: EpisodeStreams) -> View:
-        """The view of a period; call it once per period, from period 0 on."""
+    def forecast(self, state: State) -> tuple[FloatArray, FloatArray]:
+        """Forecast and its standard deviation, as in `View`; call it once per period, from period 0 on."""
         if state.period == 0:
             self._start(state.num_episodes)
         else:
             self._learn(state)
-        scores = state.affinity if self._exact else state.affinity + streams.next_score_noise()
-        return View(self._params, state, scores, self._level, np.sqrt(self._variance))
+        return self._level, np.sqrt(self._variance)
 
     def _start(self, num_episodes: int) -> None:
         organic = self._params.organic_demand
@@ -98,7 +120,7 @@ class Observer:
         informative = ~censored | (error > 0.0)
         change = np.where(informative, _ERROR_SMOOTHING * (weight * error**2 - self._variance), 0.0)
         self._variance = self._variance + change
-        self._level = np.maximum(self._level + _LEVEL_SMOOTHING * (estimate - self._level), 1e-3)
+        self._level = np.maximum(self._level + self._smoothing * (estimate - self._level), 1e-3)
 
 
 def _mean_above(bound: FloatArray, *, mean: FloatArray, deviation: FloatArray) -> FloatArray:

@@ -40,15 +40,15 @@ def learning_figure(run: RunRecord) -> Figure | None:
     figure = style.new_figure(5.6 if fill_rate is not None else 3.8)
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     currency = run.scenario.currency if run.scenario else "money"
-    _draw_curve(panels[0], steps, training, label="while training (explores)", colour=style.SKY)
-    _draw_curve(panels[0], steps, evaluated, label="evaluated", colour=style.BLUE, marker="o")
+    draw_curve(panels[0], steps, training, label="while training (explores)", colour=style.SKY)
+    draw_curve(panels[0], steps, evaluated, label="evaluated", colour=style.BLUE, marker="o")
     curve = training if evaluated is None else evaluated
     assert curve is not None
     panels[0].set_title(f"Profit per episode {_course(curve, '{:,.0f}')}")
     panels[0].set_ylabel(f"profit per episode\n({currency})")
     style.thousands(panels[0], "y")
     if fill_rate is not None:
-        _draw_curve(panels[1], steps, fill_rate, label=None, colour=style.SKY)
+        draw_curve(panels[1], steps, fill_rate, label=None, colour=style.SKY)
         panels[1].set_title(f"Fill rate {_course(fill_rate, '{:.1%}')}")
         panels[1].set_ylabel("demand served\nat once")
         style.percent(panels[1], "y")
@@ -59,7 +59,7 @@ def learning_figure(run: RunRecord) -> Figure | None:
     return figure
 
 
-def _draw_curve(
+def draw_curve(
     axes: Axes,
     steps: FloatArray,
     values: FloatArray | None,
@@ -68,6 +68,7 @@ def _draw_curve(
     colour: str,
     marker: str = "",
 ) -> None:
+    """A line through what is known; None: no line. Where there are few values, each is marked."""
     if values is None:
         return
     known = np.isfinite(values) & np.isfinite(steps)

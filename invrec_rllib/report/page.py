@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from dataclasses import dataclass, field
 from importlib import resources
@@ -11,52 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invrec_rllib.errors import InputError, require
-from invrec_rllib.report import episode, figures, style, words
+from invrec_rllib.report import episode, figures, speed_figures, speeds, style, words
+from invrec_rllib.report.document import PAGE_NAME, Picture, check_replaceable, render, write_page
 from invrec_rllib.report.run import RunRecord, read_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GENERATOR = "invrec-rllib report"
-"""What the page's generator tag says: a page without it is not ours to replace."""
-
-PAGE_NAME = "index.html"
-
 _NUM_PRODUCTS = 3
 _PICTURE_FILES = (
-    *(f"{name}.png" for name in ("learning", "differences", "items", "waterfall")),
+    *(f"{name}.png" for name in ("learning", "speeds", "drift", "differences", "items", "waterfall")),
     *(f"episode_{rank}.png" for rank in range(1, _NUM_PRODUCTS + 1)),
 )
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the page.
-
-    Attributes:
-        name: of its PNG file, without suffix.
-        png: its bytes.
-        alt: what it shows, for readers who do not see it.
-        caption: below it.
-    """
-
-    name: str
-    png: bytes
-    alt: str
-    caption: str = ""
 
 
 @dataclass
 class _Pictures:
     learning: Picture | None = None
+    speeds: Picture | None = None
+    drift: Picture | None = None
     differences: Picture | None = None
     items: Picture | None = None
     waterfall: Picture | None = None
     products: list[Picture] = field(default_factory=list)
 
     def all(self) -> list[Picture]:
-        singles = (self.learning, self.differences, self.items, self.waterfall)
+        singles = (self.learning, self.speeds, self.drift, self.differences, self.items, self.waterfall)
         return [picture for picture in singles if picture is not None] + self.products
 
 
@@ -80,19 +59,12 @@ def write_report(run_dir: str | os.PathLike[str], *, out: str | os.PathLike[str]
     run = read_run(run_dir)
     folder = Path(out) if out is not None else run.directory / "report"
     page = folder / PAGE_NAME
-    _check_replaceable(page)
+    check_replaceable(page, pictures=_PICTURE_FILES)
     with style.style():
         pictures = _draw(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    # The page first: from then on the folder is known as a report's.
-    _write_atomically(page, _render(run, pictures).encode())
-    files = {f"{picture.name}.png": picture.png for picture in pictures.all()}
-    for name in _PICTURE_FILES:
-        if name in files:
-            _write_atomically(folder / name, files[name])
-        else:
-            (folder / name).unlink(missing_ok=True)
-    return page
+    template = (resources.files("invrec_rllib.report") / "page.html").read_text("utf-8")
+    html = render(template, _context(run, pictures))
+    return write_page(page, html, pictures=pictures.all(), replaced=_PICTURE_FILES)
 
 
 def _draw(run: RunRecord) -> _Pictures:
@@ -104,6 +76,7 @@ def _draw(run: RunRecord) -> _Pictures:
             learning,
             alt="Profit per episode and fill rate against env steps, baselines as lines.",
         )
+    _draw_speeds(run, pictures)
     comparison, trained = run.comparison, run.trained
     if comparison is not None:
         if comparison.baselines:
@@ -125,6 +98,21 @@ def _draw(run: RunRecord) -> _Pictures:
         )
     pictures.products = _draw_products(run)
     return pictures
+
+
+def _draw_speeds(run: RunRecord, pictures: _Pictures) -> None:
+    if run.speeds is None:
+        return
+    pictures.speeds = _picture(
+        "speeds",
+        speed_figures.speeds_figure(run.speeds),
+        alt="Learning rates and effective steps of every part, and ratios of step sizes, against updates.",
+    )
+    drift = speed_figures.drift_figure(run, run.speeds)
+    if drift is not None:
+        pictures.drift = _picture(
+            "drift", drift, alt="KL divergence of each policy per update, and profit below, against updates."
+        )
 
 
 def _draw_products(run: RunRecord) -> list[Picture]:
@@ -158,22 +146,6 @@ def _picture(name: str, figure: Figure, *, alt: str) -> Picture:
     return Picture(name=name, png=style.png(figure), alt=alt)
 
 
-def _render(run: RunRecord, pictures: _Pictures) -> str:
-    jinja2 = require("jinja2", extra="report")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-
-    def picture(shown: Picture) -> Any:
-        return jinja2.utils.markupsafe.Markup(
-            '<figure><img src="data:image/png;base64,{}" alt="{}"></figure>'
-        ).format(base64.b64encode(shown.png).decode(), shown.alt)
-
-    template = (resources.files("invrec_rllib.report") / "page.html").read_text("utf-8")
-    html: str = environment.from_string(template).render(_context(run, pictures), picture=picture)
-    return html
-
-
 def _context(run: RunRecord, pictures: _Pictures) -> dict[str, Any]:
     comparison, scenario = run.comparison, run.scenario
     name = scenario.name if scenario else comparison.scenario if comparison else run.manifest.get("scenario")
@@ -187,12 +159,12 @@ def _context(run: RunRecord, pictures: _Pictures) -> dict[str, Any]:
             f"brackets {100 * comparison.confidence:g} % intervals, of differences paired on the same customers."
         )
     return {
-        "generator": GENERATOR,
         "title": f"Training on {name}" if name else f"Training run {run.directory.name}",
         "unfinished": _unfinished(run),
         "headline": words.headline(run),
         "figures": pictures,
         "trained": run.trained,
+        "speeds": _speeds_context(run.speeds) if run.speeds else None,
         "table": table,
         "table_note": note,
         "episode_note": "The same customers under two policies, for the products most asked for. Stock is counted "
@@ -211,6 +183,19 @@ def _context(run: RunRecord, pictures: _Pictures) -> dict[str, Any]:
     }
 
 
+def _speeds_context(found: speeds.Speeds) -> dict[str, Any]:
+    header, rows = speeds.table(found)
+    return {
+        "sentences": speeds.sentences(found),
+        "remarks": speeds.remarks(found),
+        "header": header,
+        "rows": rows,
+        "note": "From the run's first update to its last; of effective steps and KL divergences (nats), the medians "
+        "of the first and of the last tenth. Far out: what the declared step size comes to after n updates. "
+        "A budget's factor scales the step size so that the policy's drift keeps to its budget.",
+    }
+
+
 def _unfinished(run: RunRecord) -> str:
     if run.finished:
         return ""
@@ -221,25 +206,3 @@ def _unfinished(run: RunRecord) -> str:
 
 def _notice(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
-
-
-def _check_replaceable(page: Path) -> None:
-    if page.is_file():
-        ours = f'content="{GENERATOR}"' in page.read_text("utf-8", errors="replace")[:2000]
-        taken = [] if ours else [page.name]
-    else:
-        taken = [name for name in _PICTURE_FILES if (page.parent / name).exists()]
-    if taken:
-        raise InputError(
-            f"{page.parent} holds {', '.join(taken)}, not written by a report: choose another folder with out="
-        )
-
-
-def _write_atomically(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -16,7 +16,10 @@ import numpy as np
 from invrec_rllib.errors import InputError, InvrecError
 from invrec_rllib.evaluation.comparison import Comparison
 from invrec_rllib.evaluation.trajectories import Trajectory, load_trajectories
+from invrec_rllib.learning.settings import load_settings
+from invrec_rllib.learning.speeds import check_of
 from invrec_rllib.policies.registry import policy_names
+from invrec_rllib.report.speeds import Speeds, read_speeds
 from invrec_rllib.scenario.files import parse_scenario
 from invrec_rllib.scenario.schema import Scenario
 from invrec_rllib.sim.params import FloatArray
@@ -37,6 +40,8 @@ class RunRecord:
         progress: progress.csv by column, one entry per iteration, NaN where empty.
         comparison: comparison.json.
         trajectories: trajectory.npz by policy.
+        speeds: speeds.csv and separations.csv, with what settings.yaml declares; None for runs whose learner has no
+            parts.
         gaps: sentences on the parts that are missing or cannot be read.
     """
 
@@ -46,6 +51,7 @@ class RunRecord:
     progress: dict[str, FloatArray] | None
     comparison: Comparison | None
     trajectories: dict[str, Trajectory]
+    speeds: Speeds | None
     gaps: tuple[str, ...]
 
     @property
@@ -73,7 +79,7 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
 
     Args:
         run_dir: a folder with manifest.json, scenario.yaml, progress.csv, comparison.json and trajectory.npz,
-            or some of them.
+            or some of them; speeds.csv, separations.csv and settings.yaml are read where they are.
 
     Raises:
         InputError: the folder does not exist, or holds none of them.
@@ -94,7 +100,7 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
             gaps.append(f"{name} cannot be read: {error}")
             return None
 
-    parts = {
+    parts: dict[str, Any] = {
         "manifest": read("manifest.json", _read_manifest),
         "scenario": read(
             "scenario.yaml", lambda path: parse_scenario(path.read_text("utf-8"), source=path.name)
@@ -105,9 +111,17 @@ def read_run(run_dir: str | os.PathLike[str]) -> RunRecord:
     }
     if all(part is None for part in parts.values()):
         raise InputError(f"{directory} is not a run directory: {' '.join(gaps)}")
+    if (directory / "speeds.csv").is_file():
+        declared = read("settings.yaml", lambda path: check_of(load_settings(path)))
+        separations = directory / "separations.csv"
+        parts["speeds"] = read(
+            "speeds.csv", lambda path: read_speeds(path, separations=separations, declared=declared)
+        )
+    else:
+        parts["speeds"] = None
     parts["manifest"] = parts["manifest"] or {}
     parts["trajectories"] = parts["trajectories"] or {}
-    return RunRecord(directory=directory, gaps=tuple(gaps), **parts)  # type: ignore[arg-type]
+    return RunRecord(directory=directory, gaps=tuple(gaps), **parts)
 
 
 def read_progress(path: Path) -> dict[str, FloatArray]:

@@ -13,14 +13,13 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from invrec_rllib.env.encoder import encoder_for
 from invrec_rllib.env.joint import FIRM
 from invrec_rllib.learning.settings import TrainSettings
+from invrec_rllib.learning.speeds import check_of, timescales_of
 from invrec_rllib.rllib.callbacks import EconomicsCallback
 from invrec_rllib.rllib.modules import ProductModule
 from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
-from invrec_rllib.rllib.mtmappo_modules import critic_names
 from invrec_rllib.rllib.register import JOINT_KEY, make_env_config, register
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.sim import Params, compile_scenario
-from invrec_rllib.timescales import Timescales
 
 Agent = Literal["inventory", "recommender"]
 INVENTORY: Agent = "inventory"
@@ -118,41 +117,9 @@ def _mtmappo(settings: TrainSettings) -> MTMAPPOConfig:
         },
         normalisation=settings.normalisation,
     )
-    config.timescales(timescales_of(settings), strict=settings.strict_timescales)
+    config.timescales(timescales_of(settings))
+    check_of(settings).enforce()
     return config
-
-
-def timescales_of(settings: TrainSettings) -> Timescales:
-    """The learning speeds of a run: as its settings list them, or from its rates and exponents."""
-    if settings.timescales is not None:
-        return Timescales.from_data(settings.timescales)
-    actors: dict[str, dict[str, Any]] = {
-        INVENTORY: _speed(settings, settings.learning_rate_inventory, settings.power_inventory),
-        RECOMMENDER: _speed(settings, settings.learning_rate_recommender, settings.power_recommender),
-    }
-    if settings.agents == "joint" and settings.network == "mlp":
-        # One network without parts: at the speed of the slower agent.
-        modules: dict[str, dict[str, Any]] = {FIRM: {"actor": actors[INVENTORY]}}
-    elif settings.agents == "joint":
-        # The parts of one policy can have speeds of their own, as its agents would.
-        firm = {
-            name: {"schedule": speed, "parameters": [rf"actors\.{name}\."]} for name, speed in actors.items()
-        }
-        modules = {FIRM: firm}
-    else:
-        modules = {name: {"actor": speed} for name, speed in actors.items()}
-    speed = _speed(settings, settings.learning_rate_critic, settings.power_critic)
-    critics = {name: {"critic": speed} for name in critic_names(settings.critic, modules)}
-    return Timescales.from_data({**modules, **critics})
-
-
-def _speed(settings: TrainSettings, rate: float, power: float) -> dict[str, Any]:
-    if settings.schedule == "linear":
-        final = rate * settings.learning_rate_end
-        return {"kind": "linear", "initial": rate, "final": final, "length": settings.iterations}
-    if power == 0:
-        return {"kind": "constant", "value": rate}
-    return {"kind": "power_law", "initial": rate, "offset": settings.power_offset, "power": power}
 
 
 def _ppo(settings: TrainSettings, *, params: Params) -> PPOConfig:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import tree
-from gymnasium.spaces import Box, Space
+from gymnasium.spaces import Space
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from invrec_rllib.env.batched import Array, BatchedEnv, Look
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.spaces import action_bounds, converter
 
 # `_forward_exploration` and `_forward_inference` are RLlib's hooks for modules of one's own.
 _PUBLIC = ("forward_exploration", "forward_inference")
@@ -251,33 +252,8 @@ def draw_actions(distribution: Any, inputs: Tensor, *, explore: bool) -> tuple[T
 
 
 def env_action(space: Space[Any], *, normalize: bool, clip: bool) -> Callable[[Array], Array] | None:
-    """How a batch of a module's actions becomes the environment's, as RLlib does it one by one; None: unchanged.
-
-    With `normalize`, bounded boxes of floats are stretched from [-1, 1] to their bounds and clipped, bounded
-    boxes of integers shifted; else, with `clip`, boxes are clipped.
-    """
-    if not isinstance(space, Box) or not (normalize or clip):
-        return None
-    low, high = space.low, space.high
-    if not normalize:
-        return lambda actions: np.clip(actions, low, high)
-    if not (space.bounded_below.all() and space.bounded_above.all()):
-        return None
-    if np.issubdtype(space.dtype, np.integer):
-        return lambda actions: low + actions
-    span = high - low
-
-    def stretch(actions: Array) -> Array:
-        # In RLlib's order of operations, without its temporary arrays.
-        stretched: Array = actions + 1.0
-        stretched = np.multiply(stretched, span, out=stretched if stretched.dtype == space.dtype else None)
-        stretched /= 2.0
-        stretched += low
-        np.maximum(stretched, low, out=stretched)
-        np.minimum(stretched, high, out=stretched)
-        return stretched
-
-    return stretch
+    """How a batch of a module's actions becomes the environment's, by RLlib's settings of these names."""
+    return converter(space, action_bounds(normalize=normalize, clip=clip))
 
 
 def _common_length(module: MultiRLModule, stateful: list[str]) -> int | None:

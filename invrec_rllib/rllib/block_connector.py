@@ -17,13 +17,17 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.critic_names import SHARED_CRITIC, own_critic
 from invrec_rllib.learning.memory import cut_sequences
 from invrec_rllib.learning.returns import generalized_advantages, standardise
 from invrec_rllib.rllib.blocks import Block
-from invrec_rllib.rllib.mtmappo_modules import SHARED_CRITIC, CriticModule, own_critic
+from invrec_rllib.rllib.mtmappo_modules import CriticModule
+from invrec_rllib.rllib.replicas import refuse_ends_apart
 
 # What a critic said of a row before the update, for clipping its change.
 OLD_VALUES = "old_values"
+# Which of a row's value targets there are, one per agent; where it is missing, all.
+TARGET_MASK = "target_mask"
 Rows = dict[str, Any]
 
 
@@ -33,7 +37,8 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
     It stands in the place of RLlib's default pieces (`learners(add_default_connectors_to_learner_pipeline=False)`)
     and gives what they would: for every policy its rows with standardised advantages, for every critic states (or
     observations) with value targets. Rows are steps; of modules with memory they are sequences (S, L, ...) that
-    begin with the state that the module had there, padded at the end, with a loss mask.
+    begin with the state that the module had there, padded at the end, with a loss mask. After an agent's end there
+    are none of its rows; targets of critics that judge several agents have a mask (`TARGET_MASK`) then.
 
     Values come from the critics among the modules (`CriticModule`), else from the policies' own value functions
     (RLlib's `ValueFunctionAPI`).
@@ -58,8 +63,13 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
     def __call__(  # type: ignore[override]  # blocks stand in the place of episodes
         self, *, rl_module: Any, batch: dict[str, Any], episodes: Sequence[Block], **kwargs: Any
     ) -> dict[str, Any]:
-        """The train batch of some blocks: module id -> column -> tensor (rows, ...)."""
+        """The train batch of some blocks: module id -> column -> tensor (rows, ...).
+
+        Raises:
+            InputError: blocks without what a critic reads, or agents that ended apart, with several learners.
+        """
         modules = {str(name): rl_module[name].unwrapped() for name in rl_module.keys()}  # noqa: SIM118
+        refuse_ends_apart(any(block.alive is not None for block in episodes), modules=list(modules.values()))
         parts: dict[str, list[Rows]] = {}
         for block in episodes:
             for name, columns in self._convert(block, modules):
@@ -74,7 +84,6 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
         return joined
 
     def _convert(self, block: Block, modules: Mapping[str, RLModule]) -> list[tuple[str, Rows]]:
-        ends = torch.from_numpy(block.terminated | block.truncated)
         rows: list[tuple[str, Rows]] = []
         judged = _judge(block, modules)
         for agent, policy in block.policy_of.items():
@@ -85,7 +94,7 @@ class BlockToBatch(ConnectorV2):  # type: ignore[misc, unused-ignore]  # Ray's b
                 _tensor(block.rewards[agent], device),
                 value.current,
                 next_values=value.following,
-                ends=ends.to(device),
+                ends=_tensor(block.ends_of(agent), device),
                 discount=self._discount,
                 lam=self._lambda,
                 decides=decides,
@@ -151,9 +160,11 @@ def _judge(block: Block, modules: Mapping[str, Any]) -> dict[str, _Judged]:
         key = (name or policy, "" if shared else agent)
         if key not in said:
             said[key] = _values(block, critic, None if shared else agent)
-        current, following = said[key]
         head = critic.agents.index(agent) if shared else 0
-        judged[agent] = _Judged(current[..., head], following[..., head], name)
+        current, following = (values[..., head] for values in said[key])
+        # Nothing follows a terminal state; what was truncated would have gone on.
+        terminal = _tensor(block.terminals_of(agent), current.device)
+        judged[agent] = _Judged(current, following.masked_fill(terminal, 0.0), name)
     return judged
 
 
@@ -177,10 +188,7 @@ def _values(block: Block, critic: Any, agent: str | None) -> tuple[Tensor, Tenso
     following[-1] = ask(last)
     if final is not None and len(block.final_index):
         time, column = _tensor(block.final_index, current.device).unbind(-1)
-        beyond = ask(final)
-        # Nothing follows a terminal state; a truncated episode would have gone on.
-        beyond[_tensor(block.terminated, current.device)[time, column]] = 0.0
-        following[time, column] = beyond
+        following[time, column] = ask(final)
     return current, following
 
 
@@ -206,18 +214,14 @@ def _asker(critic: Any) -> Any:
 
 def _rows(block: Block, agent: str, module: RLModule, columns: Rows, device: torch.device) -> Rows:
     """Columns (T, B, ...) as rows: steps, or the sequences of a module with memory."""
-    decides = None if block.decides is None else block.decides[agent]
-    shaped = {name: _tensor(value, device) for name, value in columns.items()}
+    counts = block.counts_of(agent)
     if not module.is_stateful():
-        flat = {name: value.flatten(0, 1) for name, value in shaped.items()}
-        if decides is None:
-            return flat
         # Where an action has no effect there is nothing to learn from it.
-        chosen = torch.from_numpy(np.flatnonzero(decides)).to(device)
-        return {name: value[chosen] for name, value in flat.items()}
-    cut = cut_sequences(block.terminated | block.truncated, block.memory_every)
-    sequences = {name: cut.gather(value) for name, value in shaped.items()}
-    mask = cut.mask if decides is None else cut.mask & cut.gather(decides)
+        return _flat(columns, counts, device)
+    alive = None if block.alive is None else block.alive[agent]
+    cut = cut_sequences(block.ends_of(agent), block.memory_every, alive=alive)
+    sequences = {name: cut.gather(_tensor(value, device)) for name, value in columns.items()}
+    mask = cut.mask if counts is None else cut.mask & cut.gather(counts)
     sequences[Columns.LOSS_MASK] = torch.from_numpy(mask).to(device)
     sequences[Columns.STATE_IN] = {
         name: torch.from_numpy(cut.states(stored)).to(device) for name, stored in block.memory[agent].items()
@@ -239,14 +243,30 @@ def _critic_rows(
             seen = block.states if critic.reads == "state" else block.observations[group[0]]
             ordered = [agent for agent in critic.agents if agent in group] if len(group) > 1 else group
             before = torch.stack([judged[agent].current for agent in ordered], dim=-1)
-            device = before.device
             columns = {
                 Columns.OBS: seen,
                 Postprocessing.VALUE_TARGETS: torch.stack([judged[a].targets for a in ordered], dim=-1),
                 OLD_VALUES: before,
             }
-            rows.append((name, {key: _tensor(value, device).flatten(0, 1) for key, value in columns.items()}))
+            kept = None
+            if block.alive is not None:
+                alive = np.stack([block.alive[agent] for agent in ordered], axis=-1)
+                kept = alive.any(axis=-1)
+                if len(group) > 1:
+                    columns[TARGET_MASK] = alive
+            own = _flat(columns, kept, before.device)
+            if len(own[Columns.OBS]):
+                rows.append((name, own))
     return rows
+
+
+def _flat(columns: Rows, kept: Any, device: torch.device) -> Rows:
+    """Columns (T, B, ...) as rows, of all steps or of those that are kept, (T, B)."""
+    flat = {name: _tensor(value, device).flatten(0, 1) for name, value in columns.items()}
+    if kept is None:
+        return flat
+    chosen = torch.from_numpy(np.flatnonzero(kept)).to(device)
+    return {name: value[chosen] for name, value in flat.items()}
 
 
 def _tensor(value: Any, device: torch.device) -> Tensor:
@@ -261,6 +281,10 @@ def _tensor(value: Any, device: torch.device) -> Tensor:
 def _concatenate(parts: list[Rows]) -> Rows:
     if len(parts) == 1:
         return parts[0]
+    if any(TARGET_MASK in part for part in parts):
+        for part in parts:
+            whole = torch.ones_like(part[Postprocessing.VALUE_TARGETS], dtype=torch.bool)
+            part.setdefault(TARGET_MASK, whole)
     return {
         name: (
             {key: torch.cat([part[name][key] for part in parts]) for key in parts[0][name]}

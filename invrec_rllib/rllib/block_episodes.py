@@ -64,7 +64,7 @@ class _Running:
     """An episode that goes on from block to block.
 
     Attributes:
-        agents: names.
+        agents: names of those that have not ended.
         id_: of the episode.
         agent_ids: of the agents' episodes.
         steps: before the block at hand.
@@ -91,7 +91,7 @@ class EpisodeBuilder:
     """Builds the `MultiAgentEpisode`s that RLlib's own runner would have returned, from block after block.
 
     An episode that a block cuts goes on under its ids in the next block's episode, with the lookback that RLlib
-    gives it. Durations are not known: `get_duration_s` is 0.
+    gives it, and without agents that have ended. Durations are not known: `get_duration_s` is 0.
 
     Args:
         env: for agents and spaces.
@@ -127,28 +127,34 @@ class EpisodeBuilder:
     def _segment(self, columns: _Columns, part: _Part) -> Segment:
         running, block = self._running[part.env], columns.block
         ended, began = part.final is not None, running.steps == 0
-        episode = self._new_episode(running, block, part)
+        parts = {agent: columns.part_of(agent, part) for agent in running.agents}
+        episode = self._new_episode(running, block, part, parts)
         infos = running.tail_infos + columns.infos(part)
         tails = {}
-        for agent in self._env.agents:
-            steps = columns.steps(agent, part)
+        for agent, own in parts.items():
+            steps = columns.steps(agent, own)
             if running.tail_length:
                 steps = tree.map_structure(_followed_by, running.tail[agent], steps)
             tails[agent] = tree.map_structure(
-                lambda values: values[len(values) - self._lookback :], dict(steps)
+                lambda values: values[max(len(values) - self._lookback, 0) :], dict(steps)
             )
-            seen = np.concatenate([steps.pop(Columns.OBS), columns.following(agent, part)])
-            episode.agent_episodes[agent] = self._agent_episode(agent, seen, steps, infos, running, episode)
+            seen = np.concatenate([steps.pop(Columns.OBS), columns.following(agent, own)])
+            single = self._agent_episode(agent, seen, steps, infos[: len(seen)], running, episode)
+            single.is_terminated, single.is_truncated = columns.how_ended(agent, own)
+            episode.agent_episodes[agent] = single
         if ended:
             self._running[part.env] = _Running(self._env.agents)
         else:
             running.steps += part.length
+            running.agents = tuple(agent for agent in parts if not episode.agent_episodes[agent].is_done)
             running.tail, running.tail_infos = tails, infos[-self._lookback - 1 :]
             running.tail_length = min(self._lookback, running.tail_length + part.length)
             running.custom_data = episode.custom_data
         return Segment(part.env, episode, began=began, ended=ended)
 
-    def _new_episode(self, running: _Running, block: Block, part: _Part) -> MultiAgentEpisode:
+    def _new_episode(
+        self, running: _Running, block: Block, part: _Part, parts: Mapping[str, _Part]
+    ) -> MultiAgentEpisode:
         modules: dict[Any, str] = dict(block.policy_of)
         episode = MultiAgentEpisode(
             running.id_,
@@ -157,17 +163,20 @@ class EpisodeBuilder:
             agent_module_ids=modules,
             agent_to_module_mapping_fn=self._mapping_fn,
             env_t_started=running.steps,
-            agent_t_started=dict.fromkeys(self._env.agents, running.steps),
+            agent_t_started=dict.fromkeys(parts, running.steps),
         )
         episode.env_t = running.steps + part.length
         if part.final is not None:
             episode.is_terminated = bool(block.terminated[part.stop - 1, part.env])
             episode.is_truncated = not episode.is_terminated
         episode.custom_data.update(copy.deepcopy(running.custom_data))
+        # RLlib fills a short episode's lookback up, here alone, and the steps after an agent's end.
+        skipped, lookback = MultiAgentEpisode.SKIP_ENV_TS_TAG, self._lookback if running.steps else 0
         back = running.tail_length
-        for agent in self._env.agents:
-            timesteps = list(range(running.steps - back, episode.env_t + 1))
-            episode.env_t_to_agent_t[agent] = InfiniteLookbackBuffer(timesteps, lookback=back)
+        for agent, own in parts.items():
+            acted = range(running.steps - back, running.steps + own.length + 1)
+            timesteps = [skipped] * (lookback - back) + [*acted] + [skipped] * (part.length - own.length)
+            episode.env_t_to_agent_t[agent] = InfiniteLookbackBuffer(timesteps, lookback=lookback)
         return episode
 
     def _agent_episode(
@@ -190,8 +199,6 @@ class EpisodeBuilder:
             actions=InfiniteLookbackBuffer(steps.pop(Columns.ACTIONS), back),
             action_space=self._action_spaces[agent],
             rewards=InfiniteLookbackBuffer(steps.pop(Columns.REWARDS), back, _REWARD_SPACE),
-            terminated=episode.is_terminated,
-            truncated=episode.is_truncated,
             extra_model_outputs={
                 name: InfiniteLookbackBuffer(values, back) for name, values in steps.items()
             },
@@ -204,7 +211,7 @@ class EpisodeBuilder:
 
 
 class _Part(NamedTuple):
-    """Steps `start` to `stop - 1` of an environment, and the row of the final look where its episode ended."""
+    """Steps `start` to `stop - 1` of an environment, and the row of the final look where its episode ended then."""
 
     env: int
     start: int
@@ -223,8 +230,22 @@ class _Columns:
         self.block = block
         self._extras = extras
         self._names = list(extras.items)
+        self._ends = {agent: block.ends_of(agent) for agent in block.agents}
         # (T, B, I): one conversion to Python's numbers per segment.
         self._items = np.stack(list(extras.items.values()), axis=-1) if extras.items else None
+
+    def part_of(self, agent: str, part: _Part) -> _Part:
+        """Those steps in which the agent acted, of a part in whose first step it did."""
+        if self.block.alive is None:
+            return part
+        acted = int(self.block.alive[agent][part.start : part.stop, part.env].sum())
+        return part if acted == part.length else part._replace(stop=part.start + acted, final=None)
+
+    def how_ended(self, agent: str, part: _Part) -> tuple[bool, bool]:
+        """Whether the agent terminated, or was truncated, in the last step of its part."""
+        at = part.stop - 1, part.env
+        terminated = bool(self.block.terminals_of(agent)[at])
+        return terminated, bool(self._ends[agent][at]) and not terminated
 
     def steps(self, agent: str, part: _Part) -> dict[str, Any]:
         """What happened in each step, time first."""
@@ -249,6 +270,8 @@ class _Columns:
 
     def following(self, agent: str, part: _Part) -> Array:
         """The observation after the last step, (1, ...)."""
+        if part.final is None and part.stop < self.block.num_steps:
+            return self.block.observations[agent][part.stop : part.stop + 1, part.env]
         look, row = (self.block.last, part.env) if part.final is None else (self.block.final, part.final)
         assert look is not None, "a block with ends has final looks"
         return look.observations[agent][row : row + 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from invrec_rllib.env.batched import Moved
+from invrec_rllib.rllib.blocks import Block
 from invrec_rllib.rllib.callbacks import ECONOMICS, WINDOW, EpisodeSums
 
 FloatArray = NDArray[np.float64]
@@ -43,6 +44,7 @@ class _Finished(NamedTuple):
     lengths: FloatArray
     seconds: FloatArray
     returns: dict[str, FloatArray]
+    agent_steps: dict[str, FloatArray]
     economics: dict[str, FloatArray]
 
     def first(self, count: int) -> _Finished:
@@ -50,6 +52,7 @@ class _Finished(NamedTuple):
             self.lengths[:count],
             self.seconds[:count],
             {agent: values[:count] for agent, values in self.returns.items()},
+            {agent: values[:count] for agent, values in self.agent_steps.items()},
             {name: values[:count] for name, values in self.economics.items()},
         )
 
@@ -78,15 +81,19 @@ class EpisodeTally:
         self._lengths = np.zeros(self._num_envs)
         self._began = np.full(self._num_envs, time.perf_counter())
         self._returns = {agent: np.zeros(self._num_envs) for agent in self._policy_of}
+        # Steps of the episode after the agent's end.
+        self._missed = {agent: np.zeros(self._num_envs) for agent in self._policy_of}
         self._sums = EpisodeSums()
 
     def mark(self) -> None:
         """Count finished episodes anew."""
         self._marked, self.num_finished = len(self._finished), 0
 
-    def add(self, moved: Moved) -> None:
-        """Add a step."""
+    def add(self, moved: Moved, *, alive: Mapping[str, NDArray[np.bool_]] | None = None) -> None:
+        """Add a step, in which all agents acted or those that were alive."""
         self._lengths += 1.0
+        for agent, acted in (alive or {}).items():
+            self._missed[agent] += ~acted
         for agent, rewards in moved.rewards.items():
             self._returns[agent] += rewards
         self._sums.add(moved.items)
@@ -113,6 +120,7 @@ class EpisodeTally:
             return
         lengths, seconds = (np.concatenate(parts) for parts in list(zip(*self._finished, strict=True))[:2])
         returns = _joined([part.returns for part in self._finished])
+        agent_steps = _joined([part.agent_steps for part in self._finished])
         economics = _joined([part.economics for part in self._finished])
         self._finished.clear()
         self._marked = 0
@@ -125,7 +133,7 @@ class EpisodeTally:
             EPISODE_RETURN_MEAN: total,
             EPISODE_DURATION_SEC_MEAN: seconds,
             **{(EPISODE_AGENT_RETURN_MEAN, str(agent)): values for agent, values in returns.items()},
-            **{(EPISODE_AGENT_STEPS, str(agent)): lengths for agent in returns},
+            **{(EPISODE_AGENT_STEPS, str(agent)): values for agent, values in agent_steps.items()},
             **{(EPISODE_MODULE_RETURN_MEAN, policy): values for policy, values in modules.items()},
         }
         for key, values in means.items():
@@ -146,13 +154,14 @@ class EpisodeTally:
                 self._lengths[ended],
                 now - self._began[ended],
                 {agent: values[ended] for agent, values in self._returns.items()},
+                {agent: (self._lengths - missed)[ended] for agent, missed in self._missed.items()},
                 self._sums.figures(ended),
             )
         )
         self.num_finished += int(np.count_nonzero(ended))
         self._lengths[ended] = 0.0
         self._began[ended] = now
-        for values in self._returns.values():
+        for values in (*self._returns.values(), *self._missed.values()):
             values[ended] = 0.0
 
 
@@ -162,18 +171,29 @@ def smoothing_window(config: Any) -> int:
     return window
 
 
-def log_steps(metrics: MetricsLogger, *, env_steps: int, episodes: int, policy_of: Mapping[str, str]) -> None:
-    """Log how much was sampled; every agent acted in every step."""
+def log_steps(
+    metrics: MetricsLogger, samples: Sequence[Any], *, episodes: int, policy_of: Mapping[str, str]
+) -> None:
+    """Log how much was sampled: blocks, or episodes of RLlib."""
+    env_steps = sum(map(len, samples))
     metrics.log_value(NUM_ENV_STEPS_SAMPLED, env_steps, reduce="sum")
     metrics.log_value(NUM_ENV_STEPS_SAMPLED_LIFETIME, env_steps, reduce="lifetime_sum", with_throughput=True)
     if episodes:
         metrics.log_value(NUM_EPISODES, episodes, reduce="sum")
         metrics.log_value(NUM_EPISODES_LIFETIME, episodes, reduce="lifetime_sum")
     for agent, policy in policy_of.items():
-        metrics.log_value((NUM_AGENT_STEPS_SAMPLED, str(agent)), env_steps, reduce="sum")
-        metrics.log_value((NUM_AGENT_STEPS_SAMPLED_LIFETIME, str(agent)), env_steps, reduce="lifetime_sum")
-        metrics.log_value((NUM_MODULE_STEPS_SAMPLED, policy), env_steps, reduce="sum")
-        metrics.log_value((NUM_MODULE_STEPS_SAMPLED_LIFETIME, policy), env_steps, reduce="lifetime_sum")
+        steps = sum(_steps_of(agent, sample) for sample in samples)
+        metrics.log_value((NUM_AGENT_STEPS_SAMPLED, str(agent)), steps, reduce="sum")
+        metrics.log_value((NUM_AGENT_STEPS_SAMPLED_LIFETIME, str(agent)), steps, reduce="lifetime_sum")
+        metrics.log_value((NUM_MODULE_STEPS_SAMPLED, policy), steps, reduce="sum")
+        metrics.log_value((NUM_MODULE_STEPS_SAMPLED_LIFETIME, policy), steps, reduce="lifetime_sum")
+
+
+def _steps_of(agent: str, sample: Any) -> int:
+    """Steps in which an agent acted; an episode no longer holds agents that ended before it was cut."""
+    if isinstance(sample, Block):
+        return sample.steps_of(agent)
+    return len(sample.agent_episodes.get(agent, ()))
 
 
 def _joined(parts: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from invrec_rllib.env.batched import Array, Look, Moved
 from invrec_rllib.rllib.batched_policies import Acted
 from invrec_rllib.rllib.blocks import Block
+
+Flags = dict[str, NDArray[np.bool_]]
 
 
 class BlockRecorder:
@@ -30,6 +33,8 @@ class BlockRecorder:
         self._columns: dict[tuple[str, ...], _Column] = {}
         self._ends: list[Array] = []
         self._finals: list[Look] = []
+        self._alive: list[Flags | None] = []
+        self._terminals: list[Flags | None] = []
         self._last: Look | None = None
         self.num_steps = 0
 
@@ -67,6 +72,8 @@ class BlockRecorder:
             self._put(("states",), look.state)
         self._put(("terminated",), moved.terminated)
         self._put(("truncated",), moved.truncated)
+        self._alive.append(look.alive)
+        self._terminals.append(moved.terminals)
         if moved.final is not None:
             ended = np.flatnonzero(moved.terminated | moved.truncated)
             self._ends.append(np.stack([np.full(ended.shape, self.num_steps), ended], axis=1))
@@ -77,6 +84,9 @@ class BlockRecorder:
     def block(self) -> Block:
         """All steps so far, at least one."""
         assert self._last is not None
+        terminated = self._columns["terminated",].array()
+        # An agent may have ended in the last step of all.
+        apart = self._last.alive is not None or any(self._alive)
         return Block(
             policy_of=dict(self._policy_of),
             observations=self._by_agent("observations"),
@@ -86,13 +96,15 @@ class BlockRecorder:
             rewards=self._by_agent("rewards"),
             states=self._get("states"),
             decides=self._by_agent("decides") or None,
-            terminated=self._columns["terminated",].array(),
+            terminated=terminated,
             truncated=self._columns["truncated",].array(),
             last=self._last,
             final_index=np.concatenate([np.empty((0, 2), dtype=np.int64), *self._ends]),
             final=_join(self._finals),
             memory=self._memory("memory"),
             memory_every=self._memory_every or self.num_steps,
+            alive=self._flags(self._alive, otherwise=np.ones_like(terminated)) if apart else None,
+            terminals=(self._flags(self._terminals, otherwise=terminated) if any(self._terminals) else None),
         )
 
     def items(self) -> dict[str, Array]:
@@ -111,6 +123,18 @@ class BlockRecorder:
                 steps = -(-steps // self._memory_every)
             column = self._columns[key] = _Column(values, steps)
         column.add(values)
+
+    def _flags(self, given: list[Flags | None], *, otherwise: NDArray[np.bool_]) -> Flags:
+        """(T, B) by agent of flags that were given in some steps."""
+        return {
+            agent: np.stack(
+                [
+                    default if flags is None else flags[agent]
+                    for flags, default in zip(given, otherwise, strict=True)
+                ]
+            )
+            for agent in self._policy_of
+        }
 
     def _get(self, name: str) -> Any:
         column = self._columns.get((name,))

@@ -14,6 +14,7 @@ from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER
 
 from invrec_rllib.env.batched import Array, BatchedEnv, Look, Moved
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.allocation import keep_freed_memory
 from invrec_rllib.rllib.batch_facade import BatchFacade
 from invrec_rllib.rllib.batched_policies import Acted, BatchedPolicies
 from invrec_rllib.rllib.block_episodes import EpisodeBuilder, Segment, StepExtras
@@ -28,7 +29,7 @@ from invrec_rllib.rllib.block_support import (
 )
 from invrec_rllib.rllib.blocks import STATE_SPACE, Block
 from invrec_rllib.rllib.callbacks import EconomicsCallback
-from invrec_rllib.rllib.register import make_batch
+from invrec_rllib.rllib.env_creators import make_batch
 
 Handover = Literal["blocks", "episodes"]
 _LOG = logging.getLogger("ray.rllib")
@@ -68,6 +69,8 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
 
     def __init__(self, config: Any, **kwargs: Any) -> None:
         check_settings(config)
+        # Blocks are of the same tens of megabytes each time.
+        keep_freed_memory()
         self._has_episode_hooks = bool(hooks(config, EPISODE_HOOKS))
         super().__init__(config, **kwargs)
         check_connectors(self._env_to_module, self._module_to_env)
@@ -148,12 +151,7 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             self._tally.keep_first(num_episodes)
         samples = self._hand_over(recorder, num_episodes, acted=not random_actions)
         env_steps = sum(len(sample) for sample in samples)
-        log_steps(
-            self.metrics,
-            env_steps=env_steps,
-            episodes=self._tally.num_finished,
-            policy_of=self._acting.policy_of,
-        )
+        log_steps(self.metrics, samples, episodes=self._tally.num_finished, policy_of=self._acting.policy_of)
         self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=env_steps)
         return samples
 
@@ -283,7 +281,7 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         if self._builder is not None:
             recorder.remember_after(self._acting.memory())
         recorder.add(self._look, acted, moved, with_items=self._has_episode_hooks)
-        self._tally.add(moved)
+        self._tally.add(moved, alive=self._look.alive)
         self._fresh = False
         if moved.final is not None:
             ended = moved.terminated | moved.truncated

@@ -37,13 +37,16 @@ class Block:
         rewards: by agent, float32, (T, B).
         states: global states, (T, B, S); None if they were not asked for.
         decides: by agent whether its action counted, (T, B); None: all, always.
-        terminated, truncated: (T, B).
+        terminated, truncated: of the episodes, (T, B).
         last: what is seen after step T - 1; the next episode's first look where one ended there.
         final_index: (t, b) of the episodes' ends, rising in t then b, (K, 2).
         final: last looks of these episodes, K rows; None if none ended.
         memory: by agent and key the module's state before steps 0, L, 2L, ..., (ceil(T / L), B, ...); {} for
             modules without one. Where an episode ended, the module's state started anew.
         memory_every: L, the module's `model_config["max_seq_len"]`; T where nobody has a state.
+        alive: by agent whether it acted, (T, B); None: all, always, and none ended before its episode. The row after
+            an agent's end shows its last observation.
+        terminals: by agent whether it terminated in a step, (T, B); None: `terminated`.
         id_: unique.
     """
 
@@ -62,6 +65,8 @@ class Block:
     final: Look | None
     memory: dict[str, dict[str, Array]] = field(default_factory=dict)
     memory_every: int = 1
+    alive: dict[str, NDArray[np.bool_]] | None = None
+    terminals: dict[str, NDArray[np.bool_]] | None = None
     id_: str = field(default_factory=_new_id)
 
     @property
@@ -88,8 +93,34 @@ class Block:
         return len(self)
 
     def agent_steps(self) -> int:
-        """Steps of all agents, as an episode of RLlib says it; all act in every step."""
-        return len(self) * len(self.policy_of)
+        """Steps of all agents, as an episode of RLlib says it."""
+        return sum(map(self.steps_of, self.policy_of))
+
+    def steps_of(self, agent: str) -> int:
+        """Steps in which an agent acted."""
+        return len(self) if self.alive is None else int(self.alive[agent].sum())
+
+    def ends_of(self, agent: str) -> NDArray[np.bool_]:
+        """Whether an agent's steps end with step t, with its episode or before, (T, B)."""
+        ends = self.terminated | self.truncated
+        if self.alive is None:
+            return ends
+        alive = self.alive[agent]
+        after = np.ones_like(alive)
+        after[:-1] = alive[1:]
+        if self.last.alive is not None:
+            after[-1] = self.last.alive[agent]
+        left: NDArray[np.bool_] = ends | (alive & ~after)
+        return left
+
+    def terminals_of(self, agent: str) -> NDArray[np.bool_]:
+        """Whether nothing follows step t for an agent, since it terminated there, (T, B)."""
+        return self.terminated if self.terminals is None else self.terminals[agent]
+
+    def counts_of(self, agent: str) -> NDArray[np.bool_] | None:
+        """Whether there was an action of an agent to learn from, (T, B); None: always."""
+        given = [flags[agent] for flags in (self.decides, self.alive) if flags is not None]
+        return np.logical_and.reduce(given) if given else None
 
     def __getitem__(self, part: slice) -> Block:
         """As `slice`."""
@@ -137,6 +168,8 @@ class Block:
             final_index=final_index,
             final=_rows(self.final, kept) if self.final is not None and kept.any() else None,
             memory={agent: cut(states) for agent, states in self.memory.items()},
+            alive=None if self.alive is None else cut(self.alive),
+            terminals=None if self.terminals is None else cut(self.terminals),
             id_=_new_id(),
         )
 
@@ -147,8 +180,12 @@ class Block:
 
 
 def _rows(look: Look, rows: Any) -> Look:
+    def cut(flags: dict[str, NDArray[np.bool_]] | None) -> dict[str, NDArray[np.bool_]] | None:
+        return None if flags is None else {agent: values[rows] for agent, values in flags.items()}
+
     return Look(
         {agent: observed[rows] for agent, observed in look.observations.items()},
         None if look.state is None else look.state[rows],
-        None if look.decides is None else {agent: decides[rows] for agent, decides in look.decides.items()},
+        cut(look.decides),
+        cut(look.alive),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -52,8 +52,3 @@ def _read_blocks(config: PPOConfig) -> None:
         )
     connector = BlocksToBatches(discount=config.gamma, gae_lambda=config.lambda_)
     config.learners(add_default_connectors_to_learner_pipeline=False, learner_connector=connector)
-
-
-def global_state_wanted(config: Any, *, wanted: bool = True) -> None:
-    """Make the training runners of a configuration record global states, for centralized critics."""
-    config.uses_global_state = wanted

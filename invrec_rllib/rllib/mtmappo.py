@@ -17,12 +17,13 @@ from ray.rllib.utils.from_config import NotProvided
 from ray.tune import register_trainable
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.critic_names import CriticKind, critic_names
 from invrec_rllib.learning.export import EXPORT_FOLDER, save_policy
 from invrec_rllib.learning.memory import MemoryKind
 from invrec_rllib.rllib.block_connector import BlockToBatch
 from invrec_rllib.rllib.fast_sampling import fast_sampling
 from invrec_rllib.rllib.mtmappo_learner import MTMAPPOTorchLearner
-from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticKind, CriticModule, critic_names
+from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticModule
 from invrec_rllib.rllib.mtmappo_networks import Networks, describe_networks
 from invrec_rllib.rllib.timescale_config import timescales as set_timescales
 from invrec_rllib.rllib.timescale_learner import MultiTimescaleMixin, multi_timescale
@@ -50,7 +51,8 @@ class MTMAPPOConfig(PPOConfig):  # type: ignore[misc, unused-ignore]  # Ray's ba
 
     Other environments need nothing else: any that RLlib steps as a `MultiAgentEnv`, PettingZoo's by
     `ParallelEnvAdapter`. The critic reads `state()` where the environment has it, else all agents'
-    observations side by side. Agents of an episode must end together.
+    observations side by side. All agents act from the first step on, each until it ends; with several learners they
+    must end together.
 
     A policy's actor is ours unless `rl_module(rl_module_spec=...)` brings another: any torch module that gives
     `ACTION_DIST_INPUTS` will do, it needs no value function.

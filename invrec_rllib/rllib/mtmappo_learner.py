@@ -27,7 +27,7 @@ from invrec_rllib.learning.losses import (
     masked_mean,
     value_loss,
 )
-from invrec_rllib.rllib.block_connector import OLD_VALUES, critic_of
+from invrec_rllib.rllib.block_connector import OLD_VALUES, TARGET_MASK, critic_of
 from invrec_rllib.rllib.mtmappo_modules import VALUES, CriticModule
 
 
@@ -97,9 +97,16 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
     ) -> Tensor:
         scaled = module.normalise
         targets = batch[Postprocessing.VALUE_TARGETS]
+        mask = batch.get(TARGET_MASK)
         loss = value_loss(
-            scaled(values), scaled(targets), old_values=scaled(batch[OLD_VALUES]), clip=config.value_clip
+            scaled(values),
+            scaled(targets),
+            old_values=scaled(batch[OLD_VALUES]),
+            clip=config.value_clip,
+            mask=mask,
         )
+        if mask is not None:
+            values, targets = values[mask], targets[mask]
         self._keep(module_id, {VF_LOSS_KEY: loss, LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY: (values, targets)})
         return loss * float(config.vf_loss_coeff)
 
@@ -175,7 +182,9 @@ class MTMAPPOTorchLearner(PPOTorchLearner):  # type: ignore[misc, unused-ignore]
             module = self.module[module_id].unwrapped()
             if isinstance(module, CriticModule) and module.output.normalisation != "none":
                 columns: Any = batch.policy_batches[module_id]
-                moments = module.output.moments(columns[Postprocessing.VALUE_TARGETS])
+                moments = module.output.moments(
+                    columns[Postprocessing.VALUE_TARGETS], columns.get(TARGET_MASK)
+                )
                 if self.config.num_learners > 1:
                     torch.distributed.all_reduce(moments)
                 moved = module.output.absorb(moments)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 from gymnasium.spaces import MultiDiscrete
 from ray.rllib.core.columns import Columns
@@ -15,18 +14,6 @@ from invrec_rllib.learning.build import build_actor, build_critic
 from invrec_rllib.learning.critics import ValueOutput
 
 VALUES = "values"
-CriticKind: TypeAlias = Literal["shared", "separate", "own"]
-SHARED_CRITIC = "critic"
-
-
-def own_critic(policy: str) -> str:
-    """Module id of the critic that judges one policy alone."""
-    return f"{policy}_critic"
-
-
-def critic_names(kind: CriticKind, policies: Iterable[str]) -> list[str]:
-    """Module ids of the critics of a kind: one for all policies, or one for each."""
-    return [SHARED_CRITIC] if kind == "shared" else [own_critic(policy) for policy in policies]
 
 
 class ActorModule(TorchRLModule):

@@ -15,11 +15,11 @@ from invrec_rllib.env.encoder import encoder_for
 from invrec_rllib.env.invrec_v0 import InvRecEnv
 from invrec_rllib.env.joint import FIRM
 from invrec_rllib.errors import InputError
+from invrec_rllib.learning.critic_names import SHARED_CRITIC, own_critic
 from invrec_rllib.learning.critics import NORMALISATIONS, Normalisation
 from invrec_rllib.learning.memory import MemoryKind
 from invrec_rllib.learning.spaces import distribution_of
 from invrec_rllib.rllib.blocks import STATE_SPACE
-from invrec_rllib.rllib.mtmappo_modules import SHARED_CRITIC, own_critic
 from invrec_rllib.rllib.register import ENV_NAME, make_world
 
 NetworkKind = Literal["auto", "product", "mlp"]

@@ -116,6 +116,23 @@ def stop_ray() -> None:
         ray.shutdown()
 
 
+@contextlib.contextmanager
+def ray_running(
+    num_cpus: int | None = None, *, address: str | None = None, needed: Mapping[str, float] | None = None
+) -> Iterator[dict[str, float]]:
+    """Ray as `start_ray` starts it, while it lasts.
+
+    A Ray that already ran in this process, a worker's among them, is used and goes on afterwards.
+    """
+    ours = not ray.is_initialized()
+    resources = start_ray(num_cpus, address=address, needed=needed)
+    try:
+        yield resources
+    finally:
+        if ours:
+            stop_ray()
+
+
 def build_quietly(config: AlgorithmConfig) -> Algorithm:
     """`config.build_algo()`, after a check that the cluster has room, and without RLlib's notices.
 

@@ -61,6 +61,29 @@ def average_figures(values: list[float | None], *, device: torch.device) -> list
     return [total / count if count else None for total, count in sums.tolist()]
 
 
+def refuse_ends_apart(apart: bool, *, modules: Sequence[Any]) -> None:
+    """Stop all of several learners alike where agents end at different times; one learner, or none, goes on.
+
+    A learner whose share holds no step of some agents has no data of their modules, for which the others would wait.
+
+    Args:
+        apart: whether this learner's share of the batch holds agents that ended before their episode.
+        modules: of the learner, for the device on which its process group exchanges.
+
+    Raises:
+        InputError: some learner's share does.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return
+    flag = torch.tensor(float(apart), device=next(modules[0].parameters()).device)
+    dist.all_reduce(flag)
+    if flag > 0:
+        raise InputError(
+            f"num_learners = {dist.get_world_size()}, but agents end at different times, so that learners would have "
+            "unlike modules to learn from: set num_learners to 0 or 1"
+        )
+
+
 class GradientAverage:
     """Mean gradient over all learners, in one all-reduce whose layout no batch can change.
 

@@ -19,6 +19,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.rllib import loss_scale, timescale_restore
 from invrec_rllib.rllib.replicas import GradientAverage, average_figures, share_buffers, without_ddp
 from invrec_rllib.rllib.timescale_control import SpeedControl
+from invrec_rllib.rllib.timescale_meter import norm_of
 from invrec_rllib.rllib.timescale_parts import assign_to_parts
 from invrec_rllib.timescales import Timescales
 
@@ -216,14 +217,30 @@ class MultiTimescaleMixin(TorchLearner):
         }
         kept = {ref: gradient for ref, gradient in gradients_dict.items() if ref not in closed}
         self._forget_stale_gradients(kept)
-        if self._grad_scalers is None:
-            super().apply_gradients(kept)
-        else:
+        inherited: Any = super().apply_gradients
+        if self._grad_scalers is not None:
             scales = loss_scale.step(self._grad_scalers, self._optimizers(), gradients=kept)
             for module_id, scale in scales.items():
                 self.metrics.log_value((module_id, "_torch_grad_scaler_current_scale"), scale, window=1)
+        elif inherited.__func__ is TorchLearner.apply_gradients and self._is_plain_step(kept):
+            self._step(kept)
+        else:
+            inherited(kept)
         for entry in stepping:
             entry.clock.count_step()
+
+    def _is_plain_step(self, gradients: Mapping[Any, Any]) -> bool:
+        """Whether RLlib would step all optimizers and do no more: it looks at every gradient twice to find that out."""
+        if self._lr_scheduler_classes is not None:
+            return False
+        return not gradients or bool(norm_of(list(gradients.values())).isfinite())
+
+    def _step(self, gradients: Mapping[Any, Any]) -> None:
+        for ref, gradient in gradients.items():
+            self._params[ref].grad = gradient
+        for optimizers in self._optimizers().values():
+            for optimizer in optimizers:
+                optimizer.step()
 
     def _forget_stale_gradients(self, kept: Mapping[Any, Any]) -> None:
         """Optimizers skip parameters without gradient; what an earlier minibatch left would be applied again."""

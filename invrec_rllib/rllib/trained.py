@@ -18,7 +18,7 @@ from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.policy import Policy
-from invrec_rllib.learning.spaces import ActionBounds, check_space
+from invrec_rllib.learning.spaces import ActionBounds, action_bounds, check_space
 from invrec_rllib.learning.trained import Seen, TrainedPolicy
 from invrec_rllib.rllib.default_module import describe_default_module
 from invrec_rllib.rllib.modules import ProductModule
@@ -71,7 +71,7 @@ def policy_from_modules(
     Args:
         modules: by module id; critics are left out.
         agents: agent -> module id, where names differ.
-        bounds: what becomes of actions; see `action_bounds`.
+        bounds: what becomes of actions; see `spaces.change_of`.
         seen: what agents of `invrec_v0` see; None for other environments.
         provenance: where the policy comes from.
 
@@ -114,11 +114,6 @@ def actor_of(name: str, module: Any, *, bounds: ActionBounds = "unsquash") -> Ac
         action_space=check_space(f"action space of {name!r}", module.action_space),
         bounds=bounds,
     )
-
-
-def action_bounds(*, normalize: bool, clip: bool) -> ActionBounds:
-    """What becomes of actions by the settings `normalize_actions` and `clip_actions` of an algorithm."""
-    return "unsquash" if normalize else "clip" if clip else "none"
 
 
 def what_is_seen(env_config: Mapping[str, Any]) -> Seen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -62,15 +62,16 @@ def _describe(fault: Any, model: type[BaseModel]) -> str:
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    inside: Any = model
     for part in path[:-1]:
-        field = model.model_fields.get(str(part))
-        if (
-            field is not None
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, BaseModel)
-        ):
-            model = field.annotation
-    return list(model.model_fields)
+        if isinstance(inside, type) and issubclass(inside, BaseModel):
+            field = inside.model_fields.get(str(part))
+            inside = field.annotation if field else None
+        elif get_origin(inside) is dict:
+            inside = get_args(inside)[1]
+        if isinstance(inside, type) and issubclass(inside, BaseModel):
+            model = inside
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _shorten(value: Any) -> str:

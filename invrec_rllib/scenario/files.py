@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from functools import cache
@@ -65,6 +66,15 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml")))
 
 
+def parse_yaml(text: str) -> Any:
+    """Plain data from YAML text.
+
+    Raises:
+        yaml.YAMLError: not YAML, or a key is given twice.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
 def parse_scenario(text: str, *, source: str = "scenario") -> Scenario:
     """Read a scenario from YAML text.
 
@@ -76,7 +86,7 @@ def parse_scenario(text: str, *, source: str = "scenario") -> Scenario:
         ScenarioError: not YAML, not a mapping, or not valid; one line per fault, each naming the field.
     """
     try:
-        data = yaml.load(text, Loader=_Loader)
+        data = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ScenarioError(f"{source} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
@@ -132,6 +142,11 @@ def dump_scenario(scenario: Scenario) -> str:
     return yaml.dump(
         {"schema_version": 1, **data}, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True
     )
+
+
+def scenario_sha256(scenario: Scenario) -> str:
+    """Fingerprint of a world: SHA-256 of its YAML text."""
+    return hashlib.sha256(dump_scenario(scenario).encode()).hexdigest()
 
 
 def save_scenario(scenario: Scenario, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

@@ -1,0 +1,1 @@
+"""Replicated comparisons of ways to train: what is compared, its runs, their rows, tables and figures."""
