@@ -200,8 +200,8 @@ def window_of(params: Params, periods: int) -> tuple[WindowValues, tuple[Any, An
     return found, demand_range(bounds, params.slots)
 
 
-@pytest.mark.parametrize("noise_cv", [0.0, 0.3, 1.2])
-def test_values_of_one_period_majorise_expected_sales_closely(noise_cv: float) -> None:
+@pytest.mark.parametrize(("noise_cv", "slack"), [(0.0, 0.01), (0.3, 0.01), (1.2, 0.04)])
+def test_values_of_one_period_majorise_expected_sales_closely(noise_cv: float, slack: float) -> None:
     params = compile_scenario(make_world(4, noise_cv=noise_cv))
     window, (low, high) = window_of(params, 1)
     stock = np.arange(window.values.shape[1])
@@ -214,9 +214,8 @@ def test_values_of_one_period_majorise_expected_sales_closely(noise_cv: float) -
         for g, price in enumerate(DEMAND_PRICES):
             exact = (sales - price * means).max(axis=0)
             assert (window.values[h, :, g] >= exact - 1e-9).all()
-            # Near the largest stock the steps are raised to what one unit more might add: more of it in longer tails.
-            half = len(stock) // 2
-            assert (window.values[h, :half, g] <= exact[:half] + 0.015 * means.max()).all()
+            # Of the largest mean; concavity over demand's grid costs more where its noise is long-tailed.
+            assert (window.values[h, :, g] <= exact + slack * means.max()).all()
 
 
 @pytest.mark.parametrize("noise_cv", [0.0, 0.6])
