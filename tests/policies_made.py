@@ -83,10 +83,15 @@ def product_description(env: Any, agent: str, *, memory: str = "none") -> dict[s
 
 
 def pair(
-    scenario: Any = "tiny", *, memory: str = "none", information: Any = "full", with_fields: bool = True
+    scenario: Any = "tiny",
+    *,
+    memory: str = "none",
+    information: Any = "full",
+    with_fields: bool = True,
+    adviser: str | None = None,
 ) -> Policy:
     """Both departments of a world, untrained but decided."""
-    env = parallel_env(scenario, information=information)
+    env = parallel_env(scenario, information=information, adviser=adviser)
     actors = {}
     for seed, agent in enumerate(env.possible_agents):
         description = product_description(env, agent, memory=memory)
@@ -96,7 +101,7 @@ def pair(
             observation_space=env.observation_space(agent),
             action_space=env.action_space(agent),
         )
-    seen = Seen(information)
+    seen = Seen(information, adviser=adviser)
     world = (seen.within(env.params) if with_fields else seen).to_data()
     return Policy(actors, world=world, provenance={"made": "by hand"})
 

@@ -63,6 +63,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"accounting": "shortfall", "order": "quantity", "exposure": "greedy"},
     {"exposure": "scores", "inventory_agents": "category", "recommender_agents": "segment"},
     {"information": "full", "inventory_agents": "product", "recommender_agents": "category", "max_cycles": 9},
+    {"information": "full", "adviser": "coordinated", "accounting": "accrual"},
+    {"adviser": "inventory_balancing", "order_range": 0.5, "recommender_agents": "segment"},
     {"order_range": 0.5, "score_range": 2.0, "temperature": 0.3, "recommender_agents": "product"},
 ]
 

@@ -5,6 +5,7 @@ Orders, from the inventory's action `a` (B, N):
 - "adjustment" (default): order up to `textbook level + order_range * a * protected demand`, where both are
   those of `policies.base_stock`; the order is what lifts the inventory position to it, within the supplier's
   limit. At 0 it is the textbook's order; from -1 to 1 the level goes from about zero to twice the mean.
+  With an adviser: `advised order + order_range * a * protected demand`, in whole units within the supplier's limit.
 - "quantity": order `(a + 1) / 2` of the most that may be ordered: the supplier's limit, or `quantity_range`
   times organic demand where there is none. Nothing outside review periods.
 
@@ -12,6 +13,8 @@ Exposures, from the recommender's action `a` (B, M * N), segment-major:
 
 - "adjustment" (default): soft top-K of `revenue-greedy score + score_range * a`. The revenue-greedy score
   (`Facts.base_score`) has mean 0 and standard deviation 1 in every segment. At 0 it is the slate of a silo.
+  With an adviser: shares of the slots in proportion to `advised exposure * exp(2 * score_range * a)`, none above
+  1; to that end what is not shown at all counts as shown a little (1/2000). The temperature is not used.
 - "scores": soft top-K of `score_range * a` alone.
 - "greedy": the slots are filled by falling `a`: full exposure for the first products, the rest of the budget
   for the next.
@@ -38,6 +41,10 @@ ExposureMapping = Literal["adjustment", "scores", "greedy"]
 DEFAULT_TEMPERATURE = 0.1
 # Room for the rounding of 32-bit numbers.
 _SLACK = 1e-6
+# Exposure that products outside the advised slate count as, so that agents can bring them in.
+_LEAST_ADVISED = 0.0005
+# Of the soft top-K where logarithms of advised exposures are the scores.
+_ADVICE_TEMPERATURE = 0.5
 
 
 class ActionMapping:
@@ -106,8 +113,10 @@ class ActionMapping:
         values = check_action("inventory", action, (view.state.num_episodes, self.inventory_size))
         if self.order == "adjustment":
             facts = facts or Facts(view)
-            level = facts.level + self._order_range * values * facts.protected_demand
-            return order_towards(view, np.maximum(level, 0.0))
+            change = self._order_range * values * facts.protected_demand
+            if facts.advice is not None:
+                return order_towards(view, facts.position + facts.advice.order + change)
+            return order_towards(view, np.maximum(facts.level + change, 0.0))
         if view.state.period % self.params.scenario.supply.review_periods:
             return np.zeros(values.shape, dtype=np.int64)
         return np.rint((values + 1.0) * 0.5 * self._largest_order).astype(np.int64)
@@ -130,7 +139,12 @@ class ActionMapping:
             return hard_top_k(scores, params.slots)
         scores = self._score_range * scores
         if self.exposure == "adjustment":
-            scores += (facts or Facts(view)).base_score
+            facts = facts or Facts(view)
+            if facts.advice is not None:
+                shown = np.maximum(facts.advice.exposure, _LEAST_ADVISED)
+                scores += _ADVICE_TEMPERATURE * np.log(shown)
+                return soft_top_k(scores, params.slots, temperature=_ADVICE_TEMPERATURE)
+            scores += facts.base_score
         return soft_top_k(scores, params.slots, temperature=self.temperature)
 
 

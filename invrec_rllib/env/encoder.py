@@ -30,6 +30,7 @@ class ObservationEncoder:
         params: the world.
         role: "inventory", "recommender", or "state" for everything there is.
         information: what may be seen; without meaning for the state.
+        advised: whether agents have an adviser.
 
     Attributes:
         layout: how the flat observation is laid out.
@@ -37,9 +38,11 @@ class ObservationEncoder:
         low, high: bounds, float32, (D,).
     """
 
-    def __init__(self, params: Params, role: Role, information: Information) -> None:
+    def __init__(
+        self, params: Params, role: Role, information: Information, *, advised: bool = False
+    ) -> None:
         self._params = params
-        seen = [field for field in field_table(params) if field.seen_by(role, information)]
+        seen = [field for field in field_table(params, advised=advised) if field.seen_by(role, information)]
         self.role, self.information = role, information
         self._blocks = [_ordered([field for field in seen if field.kind == kind]) for kind in _KINDS]
         self.fields = tuple(field for block in self._blocks for field in block)
@@ -86,7 +89,7 @@ class ObservationEncoder:
             facts: of the same view, where others need them too.
         """
         if self.role == "state" and view.scores is not view.state.affinity:
-            view, facts = exact_view(view), None
+            facts = Facts(exact_view(view), advice=None if facts is None else facts.advice)
         return self.encode_facts(facts or Facts(view))
 
     def encode_facts(self, facts: Facts) -> Float32Array:
@@ -140,9 +143,11 @@ def encode(view: View, role: Role, information: Information) -> Float32Array:
 
 
 @lru_cache(maxsize=16)
-def encoder_for(params: Params, role: Role, information: Information) -> ObservationEncoder:
+def encoder_for(
+    params: Params, role: Role, information: Information, *, advised: bool = False
+) -> ObservationEncoder:
     """The encoder of a world, made once."""
-    return ObservationEncoder(params, role, information)
+    return ObservationEncoder(params, role, information, advised=advised)
 
 
 def _ordered(fields: list[Field]) -> list[Field]:

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from invrec_rllib.env.advice import Advice
 from invrec_rllib.policies.base_stock import order_up_to_level, protected_season
 from invrec_rllib.policies.view import View
 from invrec_rllib.sim.choice import attraction
@@ -23,10 +24,12 @@ class Facts:
 
     Args:
         view: what is shown at the start of a period; B episodes, M segments, N products.
+        advice: of the same period, where agents have an adviser.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, *, advice: Advice | None = None) -> None:
         self.view = view
+        self.advice = advice
         self.params = view.params
         self.state = view.state
         self.priced_period = min(view.state.period, view.params.num_periods - 1)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from invrec_rllib.env.advice import Advice
 from invrec_rllib.env.facts import Facts
 from invrec_rllib.policies.base_stock import critical_ratio, protected_season
 from invrec_rllib.policies.view import Information
@@ -69,14 +70,20 @@ class Field:
         return information in (self.inventory if role == "inventory" else self.recommender)
 
 
-def field_table(params: Params) -> tuple[Field, ...]:
-    """All fields of a world, less those that have no use there, such as a capacity's where there is none."""
+def field_table(params: Params, *, advised: bool = False) -> tuple[Field, ...]:
+    """All fields of a world, less those that have no use there, such as a capacity's where there is none.
+
+    Args:
+        params: the world.
+        advised: whether agents have an adviser, whose advice they see.
+    """
     return (
         *_global_fields(params),
         *_product_calendar(params),
         *_stock_fields(params),
         *_demand_fields(params),
         *_cell_fields(params),
+        *(_advice_fields(params) if advised else ()),
     )
 
 
@@ -244,7 +251,25 @@ def _cell_fields(params: Params) -> list[Field]:
     ]
 
 
+
+def _advice_fields(params: Params) -> list[Field]:
+    traffic = (params.traffic / params.traffic.sum())[:, None]
+    return [
+        Field("advised_order", "product", 0, 8, "Units that the adviser would order; if any.",
+              ALWAYS, SHARED, from_facts=lambda f: _advice(f).order, in_units=True),
+        Field("advised_slates", "product", 0, 1, "Advised exposure, averaged by traffic; if any.",
+              SHARED, ALWAYS, from_facts=lambda f: (_advice(f).exposure * traffic).sum(axis=1)),
+        Field("advised_exposure", "cell", 0, 1, "Exposure that the adviser would give; if any.",
+              NEVER, ALWAYS, from_facts=lambda f: _advice(f).exposure),
+    ]
+
+
 # fmt: on
+def _advice(facts: Facts) -> Advice:
+    assert facts.advice is not None
+    return facts.advice
+
+
 def describe_fields(fields: tuple[Field, ...]) -> str:
     """A table of fields as text; the environment's manual explains its columns."""
     lines = [f"{'field':18} {'per':8} {'inv':3} {'rec':3} {'bounds':8} meaning"]

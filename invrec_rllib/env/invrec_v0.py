@@ -15,6 +15,7 @@ from pettingzoo.utils.conversions import parallel_to_aec
 
 from invrec_rllib.env.accounts import itemise
 from invrec_rllib.env.actions import DEFAULT_TEMPERATURE, ActionMapping, ExposureMapping, OrderMapping
+from invrec_rllib.env.advice import Adviser
 from invrec_rllib.env.agents import InventoryAgents, RecommenderAgents, cast_agents
 from invrec_rllib.env.encoder import Float32Array
 from invrec_rllib.env.history import History
@@ -116,6 +117,9 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         greedy_value       cell     --- FOD -4 to 4  Revenue-greedy value, standardised per segment.
         last_exposure      cell     --- FOD 0 to 1   Exposure in the period before.
         last_clicks        cell     --- F-D 0 to 8   log(1 + units asked for in the period before).
+        advised_order      product  FOD FO- 0 to 8   Units that the adviser would order; if any. [u]
+        advised_slates     product  FO- FOD 0 to 1   Advised exposure, averaged by traffic; if any.
+        advised_exposure   cell     --- FOD 0 to 1   Exposure that the adviser would give; if any.
 
         `state()` holds all fields, in the same layout (`state_layout`), with the true affinities for
         scores.
@@ -150,6 +154,7 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         accounting: "cash", "accrual" or "shortfall".
         order, exposure, temperature, order_range, quantity_range, score_range: see
             `env.actions.ActionMapping`.
+        adviser: name of a simple policy whose decisions the agents see and adjust; see `env.advice`.
         inventory_agents: "one", or one agent per "category" or "product".
         recommender_agents: "one", or one agent per "category", "product" or "segment".
         max_cycles: an earlier horizon, periods; None: the scenario's.
@@ -184,6 +189,7 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         order_range: float = 1.0,
         quantity_range: float = 3.0,
         score_range: float = 3.0,
+        adviser: str | None = None,
         inventory_agents: InventoryAgents = "one",
         recommender_agents: RecommenderAgents = "one",
         max_cycles: int | None = None,
@@ -214,7 +220,13 @@ class InvRecEnv(ParallelEnv[str, Float32Array, Float32Array], EzPickle):  # type
         self.cast = {agent.name: agent for agent in agents}
         self.possible_agents = list(self.cast)
         self.agents: list[str] = []
-        self.world = World(simulator, information=information, mapping=self.mapping, cast=self.cast)
+        self.world = World(
+            simulator,
+            information=information,
+            mapping=self.mapping,
+            cast=self.cast,
+            adviser=None if adviser is None else Adviser(adviser),
+        )
         self._episodes = EpisodeCounter()
         self.observation_spaces = {name: self.world.observation_space(name) for name in self.cast}
         self.action_spaces = {

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 
 from invrec_rllib.env.actions import ActionMapping, check_action
+from invrec_rllib.env.advice import Adviser
 from invrec_rllib.env.agents import Agent, Department, join_actions
 from invrec_rllib.env.encoder import Float32Array, ObservationEncoder
 from invrec_rllib.env.facts import Facts
@@ -39,6 +40,7 @@ class World:
         information: what the agents see.
         mapping: what their actions mean.
         cast: the agents by name, inventory first.
+        adviser: whose advice the agents see and adjust; None: they have none.
     """
 
     def __init__(
@@ -48,15 +50,19 @@ class World:
         information: Information,
         mapping: ActionMapping,
         cast: dict[str, Agent],
+        adviser: Adviser | None = None,
     ) -> None:
         self._simulator = simulator
         self._observer = Observer(simulator.params, information=information)
-        self._mapping, self._cast = mapping, cast
+        self._mapping, self._cast, self._adviser = mapping, cast, adviser
         departments: tuple[Department, ...] = ("inventory", "recommender")
         self._encoders = {
-            name: ObservationEncoder(simulator.params, name, information) for name in departments
+            name: ObservationEncoder(simulator.params, name, information, advised=adviser is not None)
+            for name in departments
         }
-        self._state_encoder = ObservationEncoder(simulator.params, "state", information)
+        self._state_encoder = ObservationEncoder(
+            simulator.params, "state", information, advised=adviser is not None
+        )
         self._exact = information == "full"
         self._agents = {
             department: tuple(agent for agent in cast.values() if agent.department == department)
@@ -64,6 +70,7 @@ class World:
         }
         self._seen = {name: self._observation_index(agent) for name, agent in cast.items()}
         self._facts: Facts | None = None
+        self._advised: Any = None
         self._fields: Float32Array | None = None
 
     @property
@@ -94,6 +101,8 @@ class World:
     def begin(self, keys: Sequence[EpisodeKey]) -> State:
         """Start the episodes of B keys."""
         state = self._simulator.reset_keys(keys)
+        if self._adviser is not None:
+            self._advised = self._adviser.begin(self._simulator.params, num_episodes=len(keys))
         self._look()
         return state
 
@@ -131,7 +140,7 @@ class World:
         """The global state with the true affinities, float32, (B, D); one array per period, not to be changed."""
         if self._exact:
             return self._encoded
-        return self._state_encoder.encode(self._now.view)
+        return self._state_encoder.encode(self._now.view, facts=self._now)
 
     @property
     def _encoded(self) -> Float32Array:
@@ -147,7 +156,11 @@ class World:
         return self._facts
 
     def _look(self) -> None:
-        self._facts = Facts(self._observer.observe(self._simulator.state, self._simulator.streams))
+        view = self._observer.observe(self._simulator.state, self._simulator.streams)
+        advice = None
+        if self._adviser is not None:
+            advice, self._advised = self._adviser.advise(view, self._advised)
+        self._facts = Facts(view, advice=advice)
         self._fields = None
 
     def _joined(

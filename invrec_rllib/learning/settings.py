@@ -108,6 +108,11 @@ class TrainSettings(BaseModel):
         description="Purchases rewarded when ordered (cash), or when sold or written off (accrual); the sums are "
         "equal. shortfall: accrual, and the inventory is rewarded for less of demand's margin missed, not for demand.",
     )
+    adviser: str | None = Field(
+        default=None,
+        description="Simple policy whose decisions the agents see and adjust, such as coordinated; null: they "
+        "adjust the textbook's orders and revenue-greedy slates.",
+    )
     network: Literal["product", "mlp"] = Field(
         default="product",
         description="Weights shared over products and segments, or RLlib's default fully connected network.",

@@ -13,6 +13,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from invrec_rllib.env.actions import ActionMapping
+from invrec_rllib.env.advice import Adviser
 from invrec_rllib.env.agents import (
     Agent,
     Department,
@@ -21,7 +22,7 @@ from invrec_rllib.env.agents import (
     cast_agents,
     join_actions,
 )
-from invrec_rllib.env.encoder import encoder_for
+from invrec_rllib.env.encoder import ObservationEncoder, encoder_for
 from invrec_rllib.env.facts import Facts
 from invrec_rllib.env.joint import FIRM
 from invrec_rllib.errors import InputError
@@ -44,6 +45,7 @@ class Seen:
         action_options: of `env.actions.ActionMapping`.
         inventory_agents, recommender_agents: how departments divide into agents.
         joint: whether one agent, `firm`, decides for all.
+        adviser: name of the simple policy whose decisions they adjust; None: they have none.
         fields: name, kind and width of the observation fields of each department, in order; {}: not known.
     """
 
@@ -52,14 +54,17 @@ class Seen:
     inventory_agents: InventoryAgents = "one"
     recommender_agents: RecommenderAgents = "one"
     joint: bool = False
+    adviser: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     def within(self, params: Params) -> Seen:
         """The same, with the fields that this world shows."""
-        shown: dict[str, Any] = {
-            name: fields_of(encoder_for(params, name, self.information)) for name in _DEPARTMENTS
-        }
+        shown: dict[str, Any] = {name: fields_of(self.encoder(params, name)) for name in _DEPARTMENTS}
         return replace(self, fields=shown)
+
+    def encoder(self, params: Params, department: Department) -> ObservationEncoder:
+        """Of what a department sees of a world."""
+        return encoder_for(params, department, self.information, advised=self.adviser is not None)
 
     def to_data(self) -> dict[str, Any]:
         """What JSON holds of it."""
@@ -138,10 +143,12 @@ class Team:
     """All agents in one world, and what they remember: the memory of `TrainedPolicy`."""
 
     mapping: ActionMapping
-    information: Information
+    seen: Seen
     alignments: Mapping[Department, Alignment]
     players: tuple[_Player, ...]
     states: Mapping[str, ActorState]
+    adviser: Adviser | None
+    advised: Any
 
     @classmethod
     def of(cls, policy: Policy, seen: Seen, params: Params, *, num_episodes: int, name: str) -> Team:
@@ -152,7 +159,7 @@ class Team:
         """
         try:
             alignments = {
-                role: Alignment(encoder_for(params, role, seen.information), fields=seen.fields.get(role))
+                role: Alignment(seen.encoder(params, role), fields=seen.fields.get(role))
                 for role in _DEPARTMENTS
             }
         except InputError as error:
@@ -169,13 +176,18 @@ class Team:
         )
         states = {player.name: player.actor.initial_state(num_episodes) for player in players}
         mapping = ActionMapping(params, **seen.action_options)
-        return cls(mapping, seen.information, alignments, players, states)
+        adviser = None if seen.adviser is None else Adviser(seen.adviser)
+        advised = None if adviser is None else adviser.begin(params, num_episodes=num_episodes)
+        return cls(mapping, seen, alignments, players, states, adviser, advised)
 
     def decide(self, view: View) -> Decision:
         """Orders and exposures of one period, and the team that remembers it."""
-        facts = Facts(view)
+        advice, advised = None, self.advised
+        if self.adviser is not None:
+            advice, advised = self.adviser.advise(view, advised)
+        facts = Facts(view, advice=advice)
         seen = {
-            role: alignment.apply(encoder_for(view.params, role, self.information).encode(view, facts=facts))
+            role: alignment.apply(self.seen.encoder(view.params, role).encode(view, facts=facts))
             for role, alignment in self.alignments.items()
         }
         actions: dict[str, FloatArray] = {}
@@ -193,7 +205,7 @@ class Team:
                 actions[agent.name] = part
         order = self.mapping.to_order(view, self._joined("inventory", actions), facts=facts)
         exposure = self.mapping.to_exposure(view, self._joined("recommender", actions), facts=facts)
-        return Decision(order, exposure, replace(self, states=states))
+        return Decision(order, exposure, replace(self, states=states, advised=advised))
 
     def _joined(self, department: Department, actions: dict[str, FloatArray]) -> FloatArray:
         agents = tuple(

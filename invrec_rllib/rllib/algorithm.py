@@ -45,6 +45,7 @@ def env_options(settings: TrainSettings) -> dict[str, Any]:
         "reward": settings.reward,
         "mixed_weight": settings.mixed_weight,
         "accounting": settings.accounting,
+        "adviser": settings.adviser,
         **({JOINT_KEY: True} if settings.agents == "joint" else {}),
     }
 
@@ -161,7 +162,7 @@ def _with_modules(config: PPOConfig, settings: TrainSettings, *, params: Params)
 
 
 def _product_config(params: Params, agent: Agent, settings: TrainSettings) -> dict[str, Any]:
-    encoder = encoder_for(params, agent, settings.information)
+    encoder = encoder_for(params, agent, settings.information, advised=settings.adviser is not None)
     return {
         "layout": asdict(encoder.layout),
         "hidden": settings.hidden,

@@ -232,7 +232,12 @@ def _product_critic(world: InvRecEnv, networks: Networks, config: Any, agent: st
     """Of the state, or of one agent's observations."""
     layout = world.state_layout if agent is None else world.observation_layout(agent)
     role = "state" if agent is None else world.cast[agent].department
-    encoder = encoder_for(world.params, role, config.env_config.get("information", "observed"))
+    encoder = encoder_for(
+        world.params,
+        role,
+        config.env_config.get("information", "observed"),
+        advised=config.env_config.get("adviser") is not None,
+    )
     return {
         "network": "product",
         "layout": asdict(layout),

@@ -128,6 +128,7 @@ def what_is_seen(env_config: Mapping[str, Any]) -> Seen:
         inventory_agents=env_config.get("inventory_agents", "one"),
         recommender_agents=env_config.get("recommender_agents", "one"),
         joint=bool(env_config.get(JOINT_KEY, False)),
+        adviser=env_config.get("adviser"),
     ).within(make_world(env_config).params)
 
 
