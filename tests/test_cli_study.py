@@ -35,7 +35,7 @@ def test_the_list_counts_the_runs() -> None:
     listed = {study["name"]: study for study in json.loads(invoke("list", "--json").stdout)}
     assert tuple(listed) == study_names()
     assert listed["speeds"]["runs"] == 4 * 10 * 4
-    assert listed["parts"]["runs"] == 8 * 8 + 4 * 3
+    assert listed["parts"]["runs"] == 9 * 8 + 4 * 3
     text = invoke("list").stdout
     assert all(name in text for name in study_names())
 
@@ -118,10 +118,10 @@ def test_a_report_of_rows_is_printed_or_written(tmp_path: Path) -> None:
 def test_the_stored_rows_can_be_reported_by_whoever_installed_the_package() -> None:
     import invrec_rllib.studies
 
-    rows = Path(invrec_rllib.studies.__file__).parent / "results" / "paper_parts.csv"
+    rows = Path(invrec_rllib.studies.__file__).parent / "results" / "parts.csv"
     printed = invoke("report", str(rows), "--markdown")
     assert printed.exit_code == 0
-    assert "| 8 | 97,468 [" in printed.stdout
+    assert "| MTMA-PPO, default | 8 | 97,964 [" in printed.stdout
 
 
 SMALL: dict[str, Any] = {

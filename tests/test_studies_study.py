@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import invrec_rllib.studies
-from invrec_rllib.cli.assignments import parse_assignments
 from invrec_rllib.errors import InputError, ScenarioError
-from invrec_rllib.learning.settings import TrainSettings, make_settings
+from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.scenario import load_scenario, organic_margin
 from invrec_rllib.studies.files import dump_study, load_study, parse_study, study_names
 from invrec_rllib.studies.plan import estimate_seconds, plan_runs
-from invrec_rllib.studies.rows import Row
+from invrec_rllib.studies.rows import Row, read_rows
 from invrec_rllib.studies.study import make_study
 
 RATES = ("learning_rate_critic", "learning_rate_recommender", "learning_rate_inventory")
@@ -156,7 +154,7 @@ def test_time_is_estimated_from_the_runs_most_alike() -> None:
     assert estimate_seconds(runs, [Row("mine", "c", "a", 0, 1.0)], jobs=2) is None
 
 
-SHIPPED = {"parts": 76, "normalisation": 45, "speeds": 160, "ratio": 24}
+SHIPPED = {"parts": 84, "normalisation": 45, "speeds": 160, "ratio": 24}
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -172,25 +170,19 @@ def test_an_unknown_study_is_told_which_ship() -> None:
         load_study("nothing")
 
 
-def test_parts_are_made_as_the_stored_rows_say() -> None:
-    file = Path(invrec_rllib.studies.__file__).parent / "results" / "paper_parts.csv"
-    with file.open(encoding="utf-8") as stream:
-        stored = {
-            (row["variant"].replace("mtmappo", "default"), int(row["seed"])): row["settings"].split()
-            for row in csv.DictReader(stream)
-        }
-    plan = plan_runs(load_study("parts"))
-    assert {(run.variant, run.seed) for run in plan} == set(stored)
-    for run in plan:
-        changes = parse_assignments(
-            stored[run.variant, run.seed], option="settings", known=list(TrainSettings.model_fields)
-        )
-        made = {"scenario": "paper", "iterations": 100, "seed": run.seed, "checkpoint_every": 100}
-        assert run.settings == make_settings({**changes, **made})
+@pytest.mark.parametrize("name", ["parts", "speeds"])
+def test_stored_rows_are_of_the_shipped_studies_runs(name: str) -> None:
+    rows = read_rows(Path(invrec_rllib.studies.__file__).parent / "results" / f"{name}.csv")
+    plan = {(run.condition, run.variant, run.seed): run for run in plan_runs(load_study(name))}
+    stored = [(row.condition, row.variant, row.seed) for row in rows]
+    assert len(set(stored)) == len(stored)
+    assert set(stored) <= set(plan)
+    assert name == "speeds" or set(stored) == set(plan)
+    for row in rows:
         # Environments play whole episodes, so an iteration is one of each.
+        run = plan[row.condition, row.variant, row.seed]
         steps = run.settings.envs_per_runner * run.world.periods
-        assert run.settings.steps_per_iteration <= steps
-        assert run.settings.iterations * steps == 192_000
+        assert row.env_steps == run.settings.iterations * steps
 
 
 def test_money_is_badly_scaled_a_hundredfold_both_ways() -> None:
