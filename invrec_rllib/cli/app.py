@@ -19,6 +19,7 @@ from invrec_rllib.cli import (
     policy_tuning,
     reporting,
     scenarios,
+    sensing,
     solving,
     studying,
     training,
@@ -99,6 +100,7 @@ app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
 comparing.add_command(app)
+sensing.add_command(app)
 bounding.add_command(app)
 policy_tuning.add_command(app)
 exporting.add_command(app)

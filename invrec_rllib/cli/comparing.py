@@ -102,7 +102,9 @@ def compare(
     baselines = baseline or ["silo"]
     found = find_contenders(arguments, information=information.value if information else None)
     provenance = found.provenance(world, also=baselines)
-    with FractionProgress(work="episodes", amount=episodes * seeds) as progress:
+    paths = min(paths, episodes)
+    others = {"bound": ("paths", paths)}
+    with FractionProgress(work="episodes", amount=episodes * seeds, others=others) as progress:
         worth = find_worth(
             world,
             found.players,
@@ -111,7 +113,7 @@ def compare(
             episodes=episodes,
             baselines=baselines,
             taken_apart=_apart(apart, found, baseline=baselines[0]),
-            bound_paths=min(paths, episodes),
+            bound_paths=paths,
             information=found.information,
             provenance=provenance,
             progress=progress,
