@@ -23,11 +23,13 @@ from invrec_rllib.evaluation.worth_tables import (
     to_latex,
     to_markdown,
 )
+from invrec_rllib.learning.trained import TrainedPolicy
 from invrec_rllib.policies import make_policy
 from invrec_rllib.policies.coordinated import CoordinatedParameters, CoordinatedPolicy
 from invrec_rllib.policies.spliced import SplicedPolicy
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.theory.fluid import fluid_bound
+from tests.policies_made import pair
 from tests.worlds import make_world
 
 
@@ -104,13 +106,24 @@ def test_departments_of_one_policy_put_together_are_that_policy() -> None:
 def test_orders_told_of_ones_own_slates_are_ones_own_orders() -> None:
     # Where orders follow the slates shown now alone, being told of them from outside changes nothing.
     world = make_world(4, periods=12, longest_lead_time=2)
-    pair = CoordinatedPolicy(CoordinatedParameters(plan_share=1.0))
-    own = rollout(world, pair, seed=3, episodes=20)
-    told = rollout(world, SplicedPolicy("x", pair, pair), seed=3, episodes=20)
-    past = rollout(world, SplicedPolicy("x", pair, pair, ahead=False), seed=3, episodes=20)
+    policy = CoordinatedPolicy(CoordinatedParameters(plan_share=1.0))
+    own = rollout(world, policy, seed=3, episodes=20)
+    told = rollout(world, SplicedPolicy("x", policy, policy), seed=3, episodes=20)
+    past = rollout(world, SplicedPolicy("x", policy, policy, ahead=False), seed=3, episodes=20)
     assert np.array_equal(told.ordered_units, own.ordered_units)
     assert np.array_equal(told.profit, own.profit)
     assert not np.array_equal(past.ordered_units, own.ordered_units)
+
+
+@pytest.mark.parametrize("memory", ["none", "gru"])
+def test_a_trained_pair_can_be_taken_apart(memory: str) -> None:
+    trained = TrainedPolicy(pair("tiny", memory=memory))
+    own = rollout("tiny", trained, seed=3, episodes=5, information="full")
+    spliced = rollout("tiny", SplicedPolicy("x", trained, trained), seed=3, episodes=5, information="full")
+    assert np.array_equal(spliced.profit, own.profit)
+    parts = apart("tiny", trained, episodes=5, information="full")
+    assert set(parts) == {"orders", "slates", "interaction", "total"}
+    assert profit(parts, "orders").mean != 0.0
 
 
 def test_a_world_that_can_be_solved_is_held_against_its_optimum() -> None:
