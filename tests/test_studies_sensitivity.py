@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from invrec_rllib.cli import app
 from invrec_rllib.cli.sensing import parse_factors
 from invrec_rllib.errors import InputError
-from invrec_rllib.evaluation import compare
+from invrec_rllib.evaluation import compare, rollout
 from invrec_rllib.policies.coordinated import CoordinatedPolicy
 from invrec_rllib.policies.tuned import load_tuned
 from invrec_rllib.rllib.quiet import start_ray, stop_ray
@@ -22,10 +23,10 @@ from invrec_rllib.scenario.variations import FACTORS, vary
 from invrec_rllib.studies import sensitivity_running
 from invrec_rllib.studies.pool import Failure
 from invrec_rllib.studies.sensitivity import (
-    BASELINES,
     Point,
     Row,
     Settings,
+    baselines_of,
     plan_points,
     play_point,
     with_seeds,
@@ -40,7 +41,8 @@ TINY = load_scenario("tiny")
 BASE = Point("base", 0.0)
 SETTINGS = Settings(episodes=6, seed=11)
 LEVELS = {"lift": (1.0, 3.0), "margin": (1.0, 0.5)}
-ALL = tuple(BASELINES)
+SILOS = ("silo", "silo_best", "sequential")
+ALL = baselines_of(SETTINGS)
 
 
 def play(
@@ -105,6 +107,14 @@ def test_the_negative_control_sees_telling_where_there_is_lift() -> None:
     rows = play(TINY, settings=Settings(episodes=50, seed=11), seeds=3)
     lines = make_lines(TINY, rows, levels={"lift": ()}, baselines=("order_rule",))
     assert lines[0].profit.absolute.low > 0.0
+
+
+def test_tuned_silos_are_held_against_only_where_they_are_tuned() -> None:
+    assert baselines_of(SETTINGS) == ("silo", "traditional", "order_rule")
+    assert set(baselines_of(Settings(tune_budget=1))) == {*baselines_of(SETTINGS), "silo_best", "sequential"}
+    # By formula they are the silo: nothing would be compared.
+    profits = {name: rollout(vary(TINY, "margin", 0.5), name, seed=1, episodes=5).profit for name in SILOS}
+    assert all(np.array_equal(profits["silo"], found) for found in profits.values())
 
 
 def test_gains_are_paired_by_seed() -> None:
@@ -196,6 +206,7 @@ def test_points_of_a_folder_are_played_alike(tmp_path: Path, here: list[Any]) ->
     [
         ({"levels": {"lift": (2.0, 2.0)}}, "levels of lift must differ, got 2, 2"),
         ({"baselines": ("coordinated",)}, "baseline 'coordinated' is unknown, must be one of: silo"),
+        ({"baselines": ("sequential",)}, "'sequential' with parameters by formula is the silo"),
         ({"num_seeds": 0}, "seeds must be at least 1, got 0"),
         ({"jobs": 0}, "jobs must be at least 1, got 0"),
     ],
@@ -268,6 +279,7 @@ def test_searched_parameters_are_kept_and_used_by_pair_and_order_rule_alike(tmp_
     pytest.importorskip("cma")
     settings = Settings(episodes=6, seed=11, tune_budget=7000)
     wanted = [(policy, 11) for policy in ("coordinated", "order_rule", "silo")]
+    assert set(wanted) < set(with_seeds(baselines_of(settings), settings, num_seeds=1))
     rows = play_point(BASE, TINY, wanted, settings=settings, parameters=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["base.coordinated.yaml"]
     found = load_tuned(tmp_path / "base.coordinated.yaml")

@@ -44,12 +44,14 @@ def sensitivity(
         ),
     ] = None,
     baselines: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What the coordinated heuristic is held against, separated by commas: silo, silo_best, sequential, "
-            "traditional, order_rule (its own orders, told of past slates alone, with the silo's slates)."
+            help="What the coordinated heuristic is held against, separated by commas: silo, traditional, order_rule "
+            "(its own orders, told of past slates alone, with the silo's slates), and with --tune also silo_best and "
+            "sequential.",
+            show_default="all",
         ),
-    ] = "silo,silo_best,sequential,traditional,order_rule",
+    ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per seed.")] = 100,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; intervals are over them.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = DEFAULT_SEED,
@@ -82,7 +84,7 @@ def sensitivity(
     holds a row per point, policy and seed, and OUT/report a page with the figure [report]. The same command again
     goes on where it stopped; more factors, levels or seeds play only what they add.
     """
-    from invrec_rllib.studies.sensitivity import Settings
+    from invrec_rllib.studies.sensitivity import Settings, baselines_of
     from invrec_rllib.studies.sensitivity_folder import SensitivityDir
     from invrec_rllib.studies.sensitivity_page import write_sensitivity_report
     from invrec_rllib.studies.sensitivity_running import run_sensitivity
@@ -92,8 +94,9 @@ def sensitivity(
     if tune:
         require("cma", extra="search")
     levels = parse_factors(factor or list(FACTORS))
-    held = [name.strip() for name in baselines.split(",") if name.strip()]
     shown: Any = information.value
+    settings = Settings(shown, episodes, seed, tune)
+    held = [name.strip() for name in (baselines or "").split(",") if name.strip()] or baselines_of(settings)
     started = time.monotonic()
 
     def tell(point: Any, error: str, done: int, planned: int) -> None:
@@ -105,7 +108,7 @@ def sensitivity(
         out=out,
         levels=levels,
         baselines=held,
-        settings=Settings(shown, episodes, seed, tune),
+        settings=settings,
         num_seeds=seeds,
         jobs=jobs,
         address=address,

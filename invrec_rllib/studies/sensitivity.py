@@ -225,16 +225,26 @@ def _tuned(
     return tuned
 
 
+def baselines_of(settings: Settings) -> tuple[str, ...]:
+    """Names of the baselines that differ: tuned silos only where their parameters are searched for."""
+    return tuple(name for name in BASELINES if settings.tune_budget or name not in TUNABLE)
+
+
 def with_seeds(policies: Sequence[str], settings: Settings, *, num_seeds: int) -> list[tuple[str, int]]:
     """Policies crossed with seeds, all policies with the first seed before the second.
 
     Raises:
-        InputError: no seed, or a policy that is no baseline.
+        InputError: no seed, or a policy that is no baseline, or by formula the same as another.
     """
     if num_seeds < 1:
         raise InputError(f"seeds must be at least 1, got {num_seeds}")
     for name in policies:
         if name not in BASELINES:
             raise InputError(f"baseline {name!r} is unknown, must be one of: {', '.join(BASELINES)}")
+        if name not in baselines_of(settings):
+            raise InputError(
+                f"baseline {name!r} with parameters by formula is the silo: leave it out, or search for parameters "
+                f"at every point, got a tune_budget of {settings.tune_budget}"
+            )
     seeds = range(settings.seed, settings.seed + num_seeds)
     return [(policy, seed) for seed in seeds for policy in (PAIR, *dict.fromkeys(policies))]

@@ -145,7 +145,8 @@ def explanation(settings: Settings) -> str:
     else:
         text += (
             "All parameters are those by formula, at the base too: none were tuned to the worlds of this grid, and "
-            "those that ship for the base alone are left aside. What tuning adds is not in these numbers. "
+            "those that ship for the base alone are left aside. What tuning adds to either side is not in these "
+            "numbers, and a silo whose orders are tuned would be a stronger one. "
         )
     return text + (
         f"{BASELINES[ORDER_RULE].capitalize()}: the heuristic's orders and parameters with the silo's slates; what it "
