@@ -13,11 +13,13 @@ from invrec_rllib.cli import (
     bench,
     bounding,
     calibration,
+    comparing,
     evaluating,
     exporting,
     policy_tuning,
     reporting,
     scenarios,
+    sensing,
     solving,
     studying,
     training,
@@ -97,6 +99,8 @@ calibration.add_command(scenario_app)
 app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
+comparing.add_command(app)
+sensing.add_command(app)
 bounding.add_command(app)
 policy_tuning.add_command(app)
 exporting.add_command(app)

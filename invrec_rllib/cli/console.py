@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,10 +80,13 @@ class FractionProgress:
     Args:
         work: what is counted, such as "episodes".
         amount: of work per piece.
+        others: pieces of other work, by name: what is counted, and how much of it.
     """
 
-    def __init__(self, *, work: str, amount: int) -> None:
-        self._work, self._amount = work, amount
+    def __init__(
+        self, *, work: str, amount: int, others: Mapping[str, tuple[str, int]] | None = None
+    ) -> None:
+        self._usual, self._others = (work, amount), dict(others or {})
         self._progress: Progress | None = None
         self._started: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
@@ -103,14 +106,15 @@ class FractionProgress:
         """Report that a fraction in (0, 1] of a piece is done."""
         now = time.monotonic()
         begun = self._started.setdefault(name, now)
-        done = fraction * self._amount
-        rate = f"{done / (now - begun):,.0f} {self._work}/s" if now > begun else ""
+        work, amount = self._others.get(name, self._usual)
+        done = fraction * amount
+        rate = f"{done / (now - begun):,.0f} {work}/s" if now > begun else ""
         if self._progress is not None:
             if name not in self._tasks:
-                self._tasks[name] = self._progress.add_task(name, total=self._amount, rate="")
+                self._tasks[name] = self._progress.add_task(name, total=amount, rate="")
             self._progress.update(self._tasks[name], completed=done, rate=rate)
         elif fraction >= 1.0:
-            say(f"{name}: {self._amount:,} {self._work} in {clock(now - begun)}{rate and f', {rate}'}")
+            say(f"{name}: {amount:,} {work} in {clock(now - begun)}{rate and f', {rate}'}")
 
 
 def new_progress(console: Console) -> Progress:

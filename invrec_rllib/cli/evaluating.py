@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,27 +81,22 @@ def evaluate(
     Of runs, checkpoints and exported folders only files that hold no code are read; see `invrec export`.
     """
     from invrec_rllib.evaluation import compare
-    from invrec_rllib.rundir import describe_machine
 
     if as_json and markdown:
         raise InputError("--json and --markdown exclude each other: give one")
     check_free(csv, force=force)
-    tuned = {argument: load_tuned(argument) for argument in policies if argument.endswith(_TUNED_ENDINGS)}
-    trained = find_trained([argument for argument in policies if argument not in tuned])
-    world = load_with_lift(scenario or _common_scenario(trained), lift)
-    pairs = load_pairs(trained)
-    shown: Any = information.value if information else common_information(pairs)
-    parameters = _parameters_in_use([*policies, *(baseline or ())], tuned, world, shown)
-    players: dict[str, Policy] = {**pairs, **_build(tuned)}
+    found = find_contenders(policies, information=information.value if information else None)
+    world = load_with_lift(scenario or _common_scenario(found.trained), lift)
+    provenance = found.provenance(world, also=baseline or ())
     with FractionProgress(work="episodes", amount=episodes) as progress:
         comparison = compare(
             world,
-            [players.get(policy, policy) for policy in policies],
+            found.players,
             seed=seed,
             episodes=episodes,
             baselines=baseline or ("silo", "traditional"),
-            information=shown,
-            provenance=_provenance(describe_machine(), trained) | parameters,
+            information=found.information,
+            provenance=provenance,
             progress=progress,
         )
     if csv is not None:
@@ -119,6 +114,68 @@ def _print(comparison: Comparison, *, as_json: bool, markdown: bool) -> None:
         from invrec_rllib.cli.tables import print_comparison
 
         print_comparison(comparison)
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """What arguments of the command line stand for: names of simple policies, tuned parameters, trained pairs.
+
+    Attributes:
+        arguments: as given.
+        tuned: parameters of files, by argument.
+        trained: runs, checkpoints and exports, by argument.
+        pairs: the trained pairs, by argument.
+        information: what all policies are shown.
+    """
+
+    arguments: tuple[str, ...]
+    tuned: Mapping[str, TunedParameters]
+    trained: Mapping[str, Trained]
+    pairs: Mapping[str, TrainedPolicy]
+    information: Any
+
+    @property
+    def players(self) -> list[str | Policy]:
+        """Policies, and names of simple ones, in the order of the arguments."""
+        built: dict[str, Policy] = {**self.pairs, **_build(self.tuned)}
+        return [built.get(argument, argument) for argument in self.arguments]
+
+    def coordinated(self, names: Collection[str]) -> list[str]:
+        """Names of the policies that are trained pairs, or of the simple policies of the names given, tuned or not."""
+        kinds = [
+            self.tuned[argument].policy if argument in self.tuned else argument for argument in self.arguments
+        ]
+        return [
+            player if isinstance(player, str) else player.name
+            for player, argument, kind in zip(self.players, self.arguments, kinds, strict=True)
+            if argument in self.pairs or kind in names
+        ]
+
+    def provenance(self, world: Scenario, *, also: Iterable[str]) -> dict[str, str]:
+        """Versions, checkpoints, and where parameters come from, those of further simple policies among them.
+
+        Tells of parameters that were not tuned to this world.
+        """
+        from invrec_rllib.rundir import describe_machine
+
+        parameters = _parameters_in_use([*self.arguments, *also], self.tuned, world, self.information)
+        return _provenance(describe_machine(), self.trained) | parameters
+
+
+def find_contenders(arguments: Sequence[str], *, information: str | None) -> Contenders:
+    """Read the files and folders that arguments name.
+
+    Args:
+        arguments: names of simple policies, YAML files, and folders of runs, checkpoints or exports.
+        information: what policies are to be shown; None: what the trained pairs saw in training, else observed.
+
+    Raises:
+        InputError: an argument names nothing of these, or pairs saw different things in training.
+    """
+    tuned = {argument: load_tuned(argument) for argument in arguments if argument.endswith(_TUNED_ENDINGS)}
+    trained = find_trained([argument for argument in arguments if argument not in tuned])
+    pairs = load_pairs(trained)
+    return Contenders(tuple(arguments), tuned, trained, pairs, information or common_information(pairs))
 
 
 def _build(tuned: Mapping[str, TunedParameters]) -> dict[str, Policy]:

@@ -37,7 +37,7 @@ def print_comparison(comparison: Comparison) -> None:
     console = results()
     console.print(comparison_table(comparison))
     console.print(
-        f"{comparison.scenario}: {comparison.episodes:,} paired episodes of seed {comparison.seed}, "
+        f"{comparison.scenario}: {comparison.drawn}, "
         f"{comparison.information} information; means per episode with {100 * comparison.confidence:g} % intervals",
         soft_wrap=True,
         markup=False,

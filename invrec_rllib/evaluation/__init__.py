@@ -6,6 +6,7 @@ from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.evaluation.statistics import Difference, Estimate, estimate_mean, paired_difference
 from invrec_rllib.evaluation.trajectories import Trajectory, load_trajectories, save_trajectories
 from invrec_rllib.evaluation.tuning import Tuning, tune
+from invrec_rllib.evaluation.worth import Worth, find_worth
 from invrec_rllib.scenario.files import scenario_sha256
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "Row",
     "Trajectory",
     "Tuning",
+    "Worth",
     "compare",
     "estimate_mean",
+    "find_worth",
     "format_interval",
     "load_trajectories",
     "paired_difference",

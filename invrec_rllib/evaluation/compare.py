@@ -50,7 +50,7 @@ def compare(
     world = load_scenario(scenario)
     params = compile_scenario(world)
     results: dict[str, Rollout] = {}
-    for policy in _players(policies, baselines):
+    for policy in players(policies, baselines):
         name = policy.name
 
         def report(fraction: float, *, name: str = name) -> None:
@@ -80,6 +80,7 @@ def summarise(
     baselines: Sequence[str],
     information: Information,
     seconds: float,
+    num_seeds: int = 1,
     confidence: float = 0.95,
     provenance: Mapping[str, str] | None = None,
 ) -> Comparison:
@@ -88,10 +89,11 @@ def summarise(
     Args:
         scenario: the world.
         results: by policy, all over the same episodes of the seed, the baselines among them.
-        seed: of the episodes.
+        seed: of the episodes, the first of several.
         baselines: names of policies to take paired differences to.
         information: what the policies were shown.
         seconds: wall time that it took.
+        num_seeds: how many seeds the episodes are of, in equal shares.
         confidence: of the intervals, between 0 and 1.
         provenance: versions, git revision and the like.
     """
@@ -109,15 +111,21 @@ def summarise(
         rows=tuple(
             _summarise_policy(name, results, baselines=baselines, confidence=confidence) for name in results
         ),
+        num_seeds=num_seeds,
     )
 
 
-def _players(policies: Sequence[str | Policy], baselines: Sequence[str]) -> list[Policy]:
-    players = [make_policy(policy) if isinstance(policy, str) else policy for policy in policies]
-    names = [policy.name for policy in players]
+def players(policies: Sequence[str | Policy], baselines: Sequence[str]) -> list[Policy]:
+    """The policies, names among them built, and the baselines that are not among them.
+
+    Raises:
+        InputError: two share a name, or a name is unknown.
+    """
+    given = [make_policy(policy) if isinstance(policy, str) else policy for policy in policies]
+    names = [policy.name for policy in given]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"policies must have different names, got several called {', '.join(repeated)}")
-    return players + [make_policy(name) for name in dict.fromkeys(baselines) if name not in names]
+    return given + [make_policy(name) for name in dict.fromkeys(baselines) if name not in names]
 
 
 def _summarise_policy(

@@ -58,13 +58,14 @@ class Comparison:
         scenario: name of the world.
         scenario_sha256: of its YAML text, so that a result can be held against its world.
         currency: unit of money.
-        seed, episodes: the episodes were 0, ..., episodes - 1 of the seed.
+        seed, episodes: the episodes were 0, ..., episodes - 1 of the seed; with several seeds all together.
         information: what the policies were shown.
         confidence: of all intervals.
         baselines: policies that the others are compared with.
         seconds: wall time.
         provenance: versions, git revision and the like, as passed in.
         rows: one per policy.
+        num_seeds: how many seeds, from `seed` on; each gave an equal share of the episodes.
     """
 
     scenario: str
@@ -78,6 +79,14 @@ class Comparison:
     seconds: float
     provenance: dict[str, str]
     rows: tuple[Row, ...]
+    num_seeds: int = 1
+
+    @property
+    def drawn(self) -> str:
+        """The episodes as text: ``1,000 paired episodes of seed 3``."""
+        last = self.seed + self.num_seeds - 1
+        seeds = f"seed {self.seed}" if self.num_seeds == 1 else f"seeds {self.seed} to {last}"
+        return f"{self.episodes:,} paired episodes of {seeds}"
 
     def row(self, policy: str) -> Row:
         """The row of a policy.
@@ -97,7 +106,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """JSON text that `from_json` reads back; NaN becomes null."""
-        return json.dumps(_without_nan(asdict(self)), indent=2, allow_nan=False) + "\n"
+        return json.dumps(without_nan(asdict(self)), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Comparison:
@@ -129,8 +138,8 @@ class Comparison:
         header += [f"profit over {baseline}" for baseline in self.baselines]
         header += ["units sold", "fill rate", "units lost", "holding cost"]
         lines = [
-            f"`{self.scenario}`, {self.episodes:,} paired episodes of seed {self.seed}, {self.information} "
-            f"information; means with {100 * self.confidence:g} % intervals.",
+            f"`{self.scenario}`, {self.drawn}, {self.information} information; means with "
+            f"{100 * self.confidence:g} % intervals.",
             "",
             "| " + " | ".join(header) + " |",
             "|---" + "|---:" * (len(header) - 1) + "|",
@@ -216,9 +225,10 @@ def _float(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Plain data with None for every number that is not finite, at any depth."""
     if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
+        return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
+        return [without_nan(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

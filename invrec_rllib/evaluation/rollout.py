@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -125,7 +125,7 @@ def rollout(
                 progress=report,
             )
         )
-    return _join(blocks)
+    return join_rollouts(blocks)
 
 
 def _check_information(policy: Policy, information: Information) -> None:
@@ -248,7 +248,8 @@ class _Recorder:
         )
 
 
-def _join(blocks: list[Rollout]) -> Rollout:
+def join_rollouts(blocks: Sequence[Rollout]) -> Rollout:
+    """One rollout of a policy's episodes, those of each block after another; trajectories of the first."""
     if len(blocks) == 1:
         return blocks[0]
     joined = {

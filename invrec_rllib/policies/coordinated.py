@@ -114,6 +114,15 @@ class CoordinatedPolicy:
         order = tuned_order(_told(view, ahead, demand, planned, memory.long_run), self.parameters)
         return Decision(order, exposure, memory._replace(exposure=exposure))
 
+    def act_told(self, view: View, memory: _Memory, *, exposure: FloatArray) -> Decision:
+        """Orders where another recommender decides the slates, (B, M, N): those that they call for, if they last."""
+        params, period = view.params, view.state.period
+        affinity = memory.tastes.update(view)
+        ahead = memory.ahead.at(period)
+        demand = total_demand(params, affinity, exposure, period=period)
+        told = _told(view, ahead, demand, demand / ahead.now, memory.long_run)
+        return Decision(tuned_order(told, self.parameters), exposure, memory._replace(exposure=exposure))
+
 
 def _told(view: View, ahead: Ahead, demand: FloatArray, planned: FloatArray, long_run: FloatArray) -> View:
     """The view with a forecast of its own: this period's demand under the slates, then what is planned, (B, N)."""

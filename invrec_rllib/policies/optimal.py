@@ -11,7 +11,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.policies.base import Decision
 from invrec_rllib.policies.view import View
 from invrec_rllib.sim.params import Params
-from invrec_rllib.theory.dynamic_program import solve
+from invrec_rllib.theory.dynamic_program import Solved, solve
 from invrec_rllib.theory.plan import Plan
 
 # Solved worlds that are kept, with tables of up to some megabytes each.
@@ -60,7 +60,7 @@ class OptimalPolicy:
         Raises:
             InputError: the world is too large, or has something that the solution leaves out.
         """
-        return _best_plan(params)
+        return solved_world(params).plan
 
     def act(self, view: View, memory: Plan) -> Decision:
         """Look the decision up."""
@@ -68,8 +68,13 @@ class OptimalPolicy:
 
 
 @lru_cache(maxsize=_KEPT_WORLDS)
-def _best_plan(params: Params) -> Plan:
-    return solve(params).plan
+def solved_world(params: Params) -> Solved:
+    """The firm's best plan and its value; worlds solved lately are remembered.
+
+    Raises:
+        InputError: as `solve`.
+    """
+    return solve(params)
 
 
 def _look_up(plan: Plan, view: View, memory: Plan | None) -> Decision:

@@ -113,15 +113,20 @@ class TunedPolicy:
     def act(self, view: View, memory: Any) -> Decision:
         """As the policy with the parameters found in the first period."""
         if view.state.period == 0:
-            policy = self._find(view)
+            policy = self.found_for(view.params.scenario, exact_scores=not view.score_noise)
             memory = (policy, policy.begin(view.params, **memory))
         policy, inner = memory
         decision: Decision = policy.act(view, inner)
         return decision._replace(memory=(policy, decision.memory))
 
-    def _find(self, view: View) -> Policy:
-        information: Information = "observed" if view.score_noise else "full"
-        found = shipped_parameters(self.name, view.params.scenario, information=information)
+    def found_for(self, scenario: Scenario, *, exact_scores: bool) -> Policy:
+        """The policy that plays a world, with its parameters.
+
+        Args:
+            scenario: the world.
+            exact_scores: whether affinity scores are shown as they are, not blurred.
+        """
+        found = shipped_parameters(self.name, scenario, information="full" if exact_scores else "observed")
         if found is not None:
             return found.build()
         kind = tunable(self.name)

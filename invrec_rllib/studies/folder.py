@@ -34,7 +34,6 @@ class StudyDir:
         self.path = Path(path).expanduser().resolve()
         self.study_file = self.path / "study.yaml"
         self.rows_file = self.path / "rows.csv"
-        self.lock_file = self.path / ".lock"
         self.runs = self.path / "runs"
         self.errors = self.path / "errors"
 
@@ -126,19 +125,30 @@ class StudyDir:
         folders = [path for path in (self.runs / condition / variant).glob("*") if path.name.isdecimal()]
         return [RunDir(path) for path in sorted(folders, key=lambda path: int(path.name))]
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Keep other processes from running the study in this folder, while it lasts.
 
         Raises:
             InputError: another process does so already.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with self.lock_file.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(
-                    f"another invrec study run is at work in {self.path}: wait for its end"
-                ) from error
-            yield
+        return locked(self.path, command="invrec study run")
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, command: str) -> Iterator[None]:
+    """Keep other processes from filling a folder, while it lasts.
+
+    Args:
+        folder: made where it is missing.
+        command: that fills it, for the message.
+
+    Raises:
+        InputError: another process does so already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"another {command} is at work in {folder}: wait for its end") from error
+        yield

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import os
-import time
-import traceback
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ray
-
-from invrec_rllib.errors import InputError, InvrecError
 from invrec_rllib.learning.settings import TrainSettings
-from invrec_rllib.rllib.quiet import ray_running
 from invrec_rllib.rundir import describe_machine
 from invrec_rllib.scenario import Scenario
 from invrec_rllib.scenario.files import write_text_atomically
 from invrec_rllib.studies.folder import StudyDir
 from invrec_rllib.studies.plan import PlannedRun, plan_runs
+from invrec_rllib.studies.pool import Failure, check_jobs, work_side_by_side
 from invrec_rllib.studies.rows import Row
 from invrec_rllib.studies.study import Study
 from invrec_rllib.training import Watcher, train
-
-# A process trains this many runs: what libraries leave behind does not pile up, and imports are paid for rarely.
-_RUNS_PER_PROCESS = 16
-# How often Ctrl-C and the time limit are looked at, seconds.
-_PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,12 +58,6 @@ class StudyResult:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Failure:
-    summary: str
-    details: str
-
-
 def run_study(
     study: Study,
     *,
@@ -108,8 +91,7 @@ def run_study(
         InputError, ScenarioError: the study, a name or the folder is not valid; before Ray starts.
         KeyboardInterrupt: by Ctrl-C; what runs then is stopped and will start anew.
     """
-    if jobs is not None and jobs < 1:
-        raise InputError(f"jobs must be at least 1, got {jobs}")
+    check_jobs(jobs)
     folder = StudyDir(out)
     plan = plan_runs(study, num_seeds=num_seeds, variants=variants, conditions=conditions)
     folder.check_free_for(study)
@@ -117,50 +99,33 @@ def run_study(
         waiting = [run for run in plan if not folder.is_finished(run)]
         folder.write_study(study)
         sweep = _Sweep(study, folder, waiting[:limit], on_outcome)
-        if sweep.queue:
-            _under_ray(sweep, jobs=jobs, address=address, max_minutes=max_minutes)
+        if sweep.runs:
+            work_side_by_side(
+                _train_run,
+                sweep.runs,
+                begin=sweep.begin,
+                end=sweep.end,
+                jobs=jobs,
+                address=address,
+                max_minutes=max_minutes,
+            )
         sweep.result.rows = folder.collect(study)
         sweep.result.left = len(waiting) - sweep.result.made - len(sweep.result.failed)
     return sweep.result
 
 
-def _under_ray(sweep: _Sweep, *, jobs: int | None, address: str | None, max_minutes: float | None) -> None:
-    deadline = None if max_minutes is None else time.monotonic() + 60.0 * max_minutes
-    cluster = address or os.environ.get("RAY_ADDRESS")
-    with ray_running(None if cluster else jobs, address=address, needed={"CPU": 1.0}) as resources:
-        sweep.play(jobs=jobs or int(resources["CPU"]), deadline=deadline)
-
-
 class _Sweep:
-    """One call: what waits, what runs, what came of it."""
+    """One call: what it is to make, and what came of it."""
 
     def __init__(
         self, study: Study, folder: StudyDir, runs: list[PlannedRun], on_outcome: Callable[[Outcome], None]
     ) -> None:
-        self.study, self.folder, self.on_outcome = study, folder, on_outcome
-        self.queue, self.planned = deque(runs), len(runs)
-        self.running: dict[Any, PlannedRun] = {}
+        self.study, self.folder, self.runs, self.on_outcome = study, folder, runs, on_outcome
         self.result = StudyResult(folder.path, rows=[])
         self.command = describe_machine()["command"]
 
-    def play(self, *, jobs: int, deadline: float | None) -> None:
-        train_run: Any = ray.remote(num_cpus=1, max_retries=0, max_calls=_RUNS_PER_PROCESS)(_train_run)
-        try:
-            while True:
-                if deadline is not None and time.monotonic() >= deadline:
-                    self.queue.clear()
-                while self.queue and len(self.running) < jobs:
-                    self._start(train_run, self.queue.popleft())
-                if not self.running:
-                    return
-                done, _ = ray.wait(list(self.running), timeout=_PATIENCE)
-                for reference in done:
-                    self._finish(self.running.pop(reference), _failure_of(reference))
-        finally:
-            for reference in self.running:
-                ray.cancel(reference, force=True)
-
-    def _start(self, train_run: Any, run: PlannedRun) -> None:
+    def begin(self, run: PlannedRun) -> tuple[TrainSettings, Scenario, str, dict[str, Any]]:
+        """Make room for a run; the arguments of `_train_run`."""
         self.folder.clear(run)
         manifest = {
             "command": self.command,
@@ -168,10 +133,10 @@ class _Sweep:
             "condition": run.condition,
             "variant": run.variant,
         }
-        reference = train_run.remote(run.settings, run.world, str(self.folder.folder(run)), manifest)
-        self.running[reference] = run
+        return run.settings, run.world, str(self.folder.folder(run)), manifest
 
-    def _finish(self, run: PlannedRun, failure: _Failure | None) -> None:
+    def end(self, run: PlannedRun, failure: Failure | None) -> None:
+        """Note what came of a run."""
         row = None
         if failure is None:
             self.result.made += 1
@@ -183,29 +148,10 @@ class _Sweep:
             self.result.failed[run.name] = failure.summary
             write_text_atomically(self.folder.error_file(run), failure.details)
         done = self.result.made + len(self.result.failed)
-        self.on_outcome(Outcome(run, row, failure.summary if failure else "", done, self.planned))
+        self.on_outcome(Outcome(run, row, failure.summary if failure else "", done, len(self.runs)))
 
 
-def _train_run(
-    settings: TrainSettings, world: Scenario, out: str, manifest: Mapping[str, Any]
-) -> _Failure | None:
-    """Train a run in a worker of Ray; a failure is returned, with the traceback as it was there."""
-    try:
-        # The worker's own handlers stop it when Ray asks to.
-        train(settings, out=out, scenario=world, watcher=Watcher(handle_signals=False), manifest=manifest)
-    except Exception as error:
-        return _Failure(_first_line(error), traceback.format_exc())
-    return None
-
-
-def _failure_of(reference: Any) -> _Failure | None:
-    try:
-        failure: _Failure | None = ray.get(reference)
-    except ray.exceptions.RayError as error:  # the process died, or could not begin
-        return _Failure(_first_line(error), f"{type(error).__name__}: {error}\n")
-    return failure
-
-
-def _first_line(error: Exception) -> str:
-    line = next(iter(str(error).strip().splitlines()), "")
-    return line if isinstance(error, InvrecError) else f"{type(error).__name__}: {line}"
+def _train_run(settings: TrainSettings, world: Scenario, out: str, manifest: Mapping[str, Any]) -> None:
+    """Train a run in a worker of Ray."""
+    # The worker's own handlers stop it when Ray asks to.
+    train(settings, out=out, scenario=world, watcher=Watcher(handle_signals=False), manifest=manifest)
