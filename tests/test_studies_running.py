@@ -20,6 +20,7 @@ from invrec_rllib.studies.folder import StudyDir
 from invrec_rllib.studies.plan import plan_runs
 from invrec_rllib.studies.running import Outcome, run_study
 from invrec_rllib.studies.study import Study, make_study
+from invrec_rllib.timescales.report import TimescaleWarning
 from invrec_rllib.training import Watcher, train
 
 pytestmark = pytest.mark.slow
@@ -79,7 +80,8 @@ def test_a_run_is_the_one_that_training_alone_makes_and_leaves_its_surroundings(
     assert ray.is_initialized()
 
     settings = TrainSettings(**SMALL, learning_rate_inventory=0.01, checkpoint_every=2)
-    alone = train(settings, out=tmp_path / "alone", watcher=Watcher(handle_signals=False))
+    with pytest.warns(TimescaleWarning, match="break the theory"):
+        alone = train(settings, out=tmp_path / "alone", watcher=Watcher(handle_signals=False))
     # Training uses the Ray that it finds, and does not stop it.
     assert ray.is_initialized()
     assert alone.comparison is not None
