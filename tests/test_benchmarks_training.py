@@ -267,7 +267,7 @@ def test_the_command_prints_tables_or_json(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked == {
         "scenario": "tiny",
         "only": ["iteration", "memory"],
-        "envs": 256,
+        "envs": 512,
         "seconds": 2.0,
         "rounds": 4,
     }

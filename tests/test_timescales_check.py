@@ -506,6 +506,12 @@ def test_parts_that_have_stopped_keep_the_order_they_came_in() -> None:
     assert report.order == (("m/a",), ("m/c",), ("m/b",))
 
 
+def test_equal_steps_of_a_single_update_are_ordered_by_where_they_go() -> None:
+    report = check({"slow": power(1.0), "fast": power(0.6), "between": power(0.8)}, num_updates=1)
+    assert report.order == (("m/fast",), ("m/between",), ("m/slow",))
+    assert report.ok
+
+
 @pytest.mark.parametrize(
     ("run", "message"),
     [

@@ -91,8 +91,9 @@ def _groups(modules: Mapping[str, Mapping[str, Part]], run: Run) -> list[_Group]
 def _slowness(group: _Group, run: Run) -> tuple[float, ...]:
     last = run.num_updates - 1
     drift = group.drift.at(last) if group.drift else 0.0
-    # Step sizes that have reached 0, or are equal, are ordered by where they came from.
-    return (-group.steps.at(last), -drift, -group.steps.at(0))
+    # Step sizes that have reached 0, or are equal, are ordered by where they came from; those of a single update by
+    # where they would go.
+    return (-group.steps.at(last), -drift, -group.steps.at(0), -group.steps.at(last + 1))
 
 
 def _part_reports(group: _Group, place: int, run: Run) -> Iterator[PartReport]:
