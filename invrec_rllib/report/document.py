@@ -36,12 +36,19 @@ class Picture:
 def render(template: str, context: Mapping[str, Any]) -> str:
     """HTML from a Jinja template, which finds `css`, `generator` and the function `picture` besides its context.
 
+    It extends ``frame.html``, and may import what ``tables.html`` has; both lie beside this module.
+
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
     jinja2 = require("jinja2", extra="report")
+    shared = resources.files("invrec_rllib.report")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(lambda name: (shared / name).read_text("utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     markup = jinja2.utils.markupsafe.Markup
 
@@ -50,7 +57,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
             base64.b64encode(shown.png).decode(), shown.alt
         )
 
-    css = (resources.files("invrec_rllib.report") / "page.css").read_text("utf-8")
+    css = (shared / "page.css").read_text("utf-8")
     html: str = environment.from_string(template).render(
         context, css=markup(css), generator=GENERATOR, picture=picture
     )
