@@ -1,4 +1,4 @@
-"""Values given as `key=value`."""
+"""Values given as `key=value`, and names separated by commas."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any
 import yaml
 
 from invrec_rllib.errors import InputError
+
+
+def parse_names(text: str) -> list[str]:
+    """The names in a text like ``a, b``; blanks are left out."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def parse_assignments(texts: Sequence[str], *, option: str, known: Collection[str]) -> dict[str, Any]:

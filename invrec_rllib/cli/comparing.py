@@ -9,11 +9,12 @@ import typer
 from rich import box
 from rich.table import Table as RichTable
 
+from invrec_rllib.cli.assignments import parse_names
 from invrec_rllib.cli.console import FractionProgress, examples, help_of, results, say
 from invrec_rllib.cli.evaluating import DEFAULT_SEED, Contenders, find_contenders
 from invrec_rllib.cli.scenarios import load_with_lift
 from invrec_rllib.cli.training import Information
-from invrec_rllib.errors import InputError, require
+from invrec_rllib.errors import InputError
 from invrec_rllib.policies.registry import policy_names
 
 if TYPE_CHECKING:
@@ -90,12 +91,13 @@ def compare(
     from invrec_rllib.evaluation.worth import find_worth
 
     if out is not None:
+        from invrec_rllib.report.document import check_installed
         from invrec_rllib.report.worth import check_folder
 
         check_folder(out.expanduser(), force=force)
-        for module in ("matplotlib", "jinja2") if page else ():
-            require(module, extra="report")
-    arguments = _listed(policies)
+        if page:
+            check_installed()
+    arguments = parse_names(policies)
     if not arguments:
         raise InputError("--policies names no policy, must be one or more separated by commas")
     world = load_with_lift(scenario, lift)
@@ -126,13 +128,9 @@ def compare(
     _print(worth, as_json=as_json)
 
 
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _apart(text: str | None, found: Contenders, *, baseline: str) -> list[str]:
     if text is not None:
-        return [] if text == "none" else _listed(text)
+        return [] if text == "none" else parse_names(text)
     return [name for name in found.coordinated(_COORDINATED) if name != baseline]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from invrec_rllib.cli.assignments import parse_assignments
+from invrec_rllib.cli.assignments import parse_assignments, parse_names
 from invrec_rllib.cli.console import clock, examples, help_of, print_json, results, say
 from invrec_rllib.cli.evaluating import DEFAULT_SEED
 from invrec_rllib.cli.training import Information
@@ -84,19 +84,20 @@ def sensitivity(
     holds a row per point, policy and seed, and OUT/report a page with the figure [report]. The same command again
     goes on where it stopped; more factors, levels or seeds play only what they add.
     """
+    from invrec_rllib.report.document import check_installed
     from invrec_rllib.studies.sensitivity import Settings, baselines_of
     from invrec_rllib.studies.sensitivity_folder import SensitivityDir
     from invrec_rllib.studies.sensitivity_page import write_sensitivity_report
     from invrec_rllib.studies.sensitivity_running import run_sensitivity
 
-    for module in ("matplotlib", "jinja2") if page else ():
-        require(module, extra="report")
+    if page:
+        check_installed()
     if tune:
         require("cma", extra="search")
     levels = parse_factors(factor or list(FACTORS))
     shown: Any = information.value
     settings = Settings(shown, episodes, seed, tune)
-    held = [name.strip() for name in (baselines or "").split(",") if name.strip()] or baselines_of(settings)
+    held = parse_names(baselines or "") or baselines_of(settings)
     started = time.monotonic()
 
     def tell(point: Any, error: str, done: int, planned: int) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -137,13 +138,11 @@ class Comparison:
         header = ["policy", f"profit ({self.currency})"]
         header += [f"profit over {baseline}" for baseline in self.baselines]
         header += ["units sold", "fill rate", "units lost", "holding cost"]
-        lines = [
+        caption = (
             f"`{self.scenario}`, {self.drawn}, {self.information} information; means with "
-            f"{100 * self.confidence:g} % intervals.",
-            "",
-            "| " + " | ".join(header) + " |",
-            "|---" + "|---:" * (len(header) - 1) + "|",
-        ]
+            f"{100 * self.confidence:g} % intervals."
+        )
+        rows = []
         for row in self.rows:
             cells = [row.policy, format_interval(row.profit)]
             cells += [format_percent(row, baseline) for baseline in self.baselines]
@@ -153,8 +152,17 @@ class Comparison:
                 _number(row.metrics["lost_units"].mean),
                 _number(row.economics["holding_cost"]),
             ]
-            lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n"
+            rows.append(cells)
+        return f"{caption}\n\n{markdown_table(header, rows)}"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown: the first column to the left, the others to the right."""
+    lines = [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (header, *rows)
+    ]
+    lines.insert(1, "|---" + "|---:" * (len(header) - 1) + "|")
+    return "\n".join(lines) + "\n"
 
 
 def format_interval(estimate: Estimate) -> str:

@@ -10,7 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from invrec_rllib.evaluation.comparison import format_interval, format_percent, without_nan
+from invrec_rllib.evaluation.comparison import (
+    format_interval,
+    format_percent,
+    markdown_table,
+    without_nan,
+)
 from invrec_rllib.evaluation.decomposition import PARTS, Decomposition
 from invrec_rllib.evaluation.gap import Gap
 from invrec_rllib.evaluation.statistics import Difference, Estimate
@@ -153,13 +158,7 @@ def _plus_minus(change: Estimate) -> str:
 def to_markdown(tables: Sequence[Table], *, note: str) -> str:
     """Markdown, a heading above each table."""
     parts = [f"{note}\n"]
-    for table in tables:
-        lines = [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-            for cells in (table.header, *table.rows)
-        ]
-        rule = "|---" + "|---:" * (len(table.header) - 1) + "|"
-        parts.append("\n".join([f"## {table.title}", "", lines[0], rule, *lines[1:]]) + "\n")
+    parts += [f"## {table.title}\n\n{markdown_table(table.header, table.rows)}" for table in tables]
     return "\n".join(parts)
 
 

@@ -64,6 +64,16 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     return html
 
 
+def check_installed() -> None:
+    """See that figures can be drawn and pages written, before the work that they are to show.
+
+    Raises:
+        MissingExtraError: matplotlib or jinja2 is not installed.
+    """
+    for module in ("matplotlib", "jinja2"):
+        require(module, extra="report")
+
+
 def check_replaceable(page: Path, *, pictures: Collection[str]) -> None:
     """See that a page may be written.
 

@@ -214,15 +214,7 @@ def differences_figure(comparison: Comparison, *, trained: str | None, baseline:
             linewidth=2,
             color=colours[row.policy],
         )
-        # Beside the panel, where no mark can hide it.
-        axes.annotate(
-            f"{style.signed(percent.mean, 1)} %",
-            (1.02, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=10,
-            annotation_clip=False,
-        )
+        style.beside(axes, place, f"{style.signed(percent.mean, 1)} %")
     axes.axvline(0.0, color=style.INK, linewidth=1)
     axes.set_yticks(range(len(rows)), [row.policy for row in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)

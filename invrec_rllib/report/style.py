@@ -79,6 +79,18 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle(wrapped, x=0.01, ha="left", fontsize=11, weight="bold")
 
 
+def beside(axes: Axes, place: float, text: str, *, fontsize: float = 10) -> None:
+    """Text on the height of a row, to the right of the panel, where no mark can hide it."""
+    axes.annotate(
+        text,
+        (1.02, place),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=fontsize,
+        annotation_clip=False,
+    )
+
+
 def signed(value: float, digits: int = 0) -> str:
     """A change with its sign, separators, and the minus of typesetters."""
     return f"{value:+,.{digits}f}".replace("-", "\N{MINUS SIGN}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -133,34 +135,18 @@ def parts_figure(found: Decomposition) -> Figure:
         colour = style.INK if name == "total" else style.BLUE if percent.mean >= 0 else style.VERMILION
         nested = PARTS[name].startswith("of these")
         axes.barh(place, percent.mean, height=0.36 if nested else 0.62, color=style.SKY if nested else colour)
-        if percent.low == percent.low:
+        if not math.isnan(percent.low):
             reach = [[percent.mean - percent.low], [percent.high - percent.mean]]
             axes.errorbar(percent.mean, place, xerr=reach, color=style.INK, capsize=3, linewidth=1.2)
-        axes.annotate(
-            f"{style.signed(percent.mean, 1)} %",
-            (1.02, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=9,
-            annotation_clip=False,
-        )
+        style.beside(axes, place, f"{style.signed(percent.mean, 1)} %", fontsize=9)
     axes.axvline(0.0, color=style.INK, linewidth=1)
-    axes.set_yticks(range(len(names)), [_wrapped(PARTS[name]) for name in names], fontsize=8)
+    axes.set_yticks(range(len(names)), [textwrap.fill(PARTS[name], 31) for name in names], fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"% of the profit of {found.baseline} (lines: intervals)")
     style.headline(figure, f"Where the gain of {found.policy} over {found.baseline} comes from")
     return figure
-
-
-def _wrapped(label: str) -> str:
-    words, lines = label.split(), [""]
-    for word in words:
-        if len(lines[-1]) + len(word) > 30:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
 
 
 def headline(worth: Worth) -> list[str]:

@@ -56,15 +56,7 @@ def intervals_figure(study: Study, lines: Sequence[Line], *, currency: str) -> F
         else:
             _draw_far(axes, line.profit.value, place=place, left=line.profit.value < low, limits=(low, high))
         if not math.isnan(percent := line.difference.percent.value):
-            # Beside the panel, where no mark can hide it.
-            axes.annotate(
-                f"{style.signed(percent, 1)} %",
-                (1.02, place),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=10,
-                annotation_clip=False,
-            )
+            style.beside(axes, place, f"{style.signed(percent, 1)} %")
     base = next((line.profit.value for line in ordered if line.variant == study.baseline), None)
     if base is not None:
         axes.axvline(base, color=style.BLUE, linestyle=":", linewidth=1)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.evaluation.worth_tables import Table, percent_text, to_latex, to_markdown
+from invrec_rllib.evaluation.worth_tables import percent_text, to_latex, to_markdown
 from invrec_rllib.report import style
 from invrec_rllib.report.document import PAGE_NAME, Picture, render, write_page
 from invrec_rllib.report.words import scenario_facts
 from invrec_rllib.scenario.files import load_scenario, write_text_atomically
+from invrec_rllib.scenario.schema import Scenario
 from invrec_rllib.scenario.variations import FACTORS
 from invrec_rllib.studies.sensitivity import BASELINES, ORDER_RULE, Settings
 from invrec_rllib.studies.sensitivity_folder import SensitivityDir
@@ -69,7 +70,13 @@ def write_sensitivity_report(
             picture = Picture(
                 "sensitivity", style.png(figure), alt="Value of coordination, a panel per factor."
             )
-            written += [_write_page(out, picture, lines=lines, tables=tables, folder=folder)]
+            context = _context(scenario, settings, lines) | {
+                "figure": picture,
+                "tables": tables,
+                "explanation": note,
+            }
+            template = (resources.files("invrec_rllib.studies") / "sensitivity.html").read_text("utf-8")
+            written.append(write_page(out / PAGE_NAME, render(template, context), pictures=[picture]))
             write_text_atomically(out / "sensitivity.svg", _svg(figure))
             written.append(out / "sensitivity.svg")
     texts = {
@@ -83,26 +90,18 @@ def write_sensitivity_report(
     return written
 
 
-def _write_page(
-    out: Path, picture: Picture, *, lines: Sequence[Line], tables: Sequence[Table], folder: SensitivityDir
-) -> Path:
-    scenario, settings = load_scenario(folder.scenario_file), folder.settings()
-    template = (resources.files("invrec_rllib.studies") / "sensitivity.html").read_text("utf-8")
+def _context(scenario: Scenario, settings: Settings, lines: Sequence[Line]) -> dict[str, Any]:
     seeds = sorted({line.seeds for line in lines})
     played = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    context: dict[str, Any] = {
+    return {
         "title": f"What drives the value of coordination in {scenario.name}",
         "headline": headline(lines),
-        "figure": picture,
-        "tables": tables,
-        "explanation": explanation(settings),
         "making": [
             ("Seeds of episodes", f"{played} from {settings.seed} on, {settings.episodes:,} episodes each"),
             ("Information", settings.information),
             *scenario_facts(scenario),
         ],
     }
-    return write_page(out / PAGE_NAME, render(template, context), pictures=[picture])
 
 
 def _svg(figure: Figure) -> str:

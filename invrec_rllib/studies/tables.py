@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.evaluation.comparison import markdown_table
 from invrec_rllib.evaluation.robust import (
     NOTHING,
     Interval,
@@ -168,9 +169,11 @@ def to_markdown(study: Study, lines: Sequence[Line]) -> str:
     for name, condition in study.conditions.items():
         kept = shown(study, lines, condition=name)
         if kept:
-            parts.append(f"## {condition.label}\n\n{_markdown_table(kept)}")
+            parts.append(f"## {condition.label}\n\n{markdown_table(HEADER, map(cells, kept))}")
         if others := folded(study, lines, condition=name):
-            parts.append(f"All that were tried for a line that was chosen:\n\n{_markdown_table(others)}")
+            parts.append(
+                f"All that were tried for a line that was chosen:\n\n{markdown_table(HEADER, map(cells, others))}"
+            )
     return "\n".join(parts)
 
 
@@ -185,12 +188,6 @@ def explanation(study: Study) -> str:
     if study.best_of:
         text += " A line that is the best of several was chosen after the fact, which flatters it."
     return text
-
-
-def _markdown_table(lines: Sequence[Line]) -> str:
-    rows = [[text.replace("|", "\\|") for text in cells(line)] for line in lines]
-    head = ["| " + " | ".join(HEADER) + " |", "|---" + "|---:" * (len(HEADER) - 1) + "|"]
-    return "\n".join([*head, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
 def to_csv(lines: Sequence[Line]) -> str:
