@@ -178,12 +178,18 @@ def format_percent(row: Row, baseline: str, *, missing: str = "-") -> str:
     """Profit over a baseline as text: ``+1.2 % [+1.0, +1.4]``, or `missing` where there is no such difference."""
     if baseline not in row.differences:
         return missing
-    percent = row.differences[baseline]["profit"].percent
-    if math.isnan(percent.mean):
-        return missing
-    if math.isnan(percent.low):
-        return f"{percent.mean:+.1f} %"
-    return f"{percent.mean:+.1f} % [{percent.low:+.1f}, {percent.high:+.1f}]"
+    return percent_text(row.differences[baseline]["profit"].percent) or missing
+
+
+def percent_text(estimate: Estimate, *, digits: int = 1, sign: bool = True) -> str:
+    """``+1.2 % [+1.0, +1.4]``; empty for NaN."""
+    if math.isnan(estimate.mean):
+        return ""
+    number = f"{{:{'+' if sign else ''}.{digits}f}}"
+    text = f"{number.format(estimate.mean)} %"
+    if math.isnan(estimate.low):
+        return text
+    return f"{text} [{number.format(estimate.low)}, {number.format(estimate.high)}]"
 
 
 def _number(value: float) -> str:

@@ -14,6 +14,7 @@ from invrec_rllib.evaluation.comparison import (
     format_interval,
     format_percent,
     markdown_table,
+    percent_text,
     without_nan,
 )
 from invrec_rllib.evaluation.decomposition import PARTS, Decomposition
@@ -132,17 +133,6 @@ def gap_note(gap: Gap) -> str:
         f"No policy exceeds the bound on average: {format_interval(gap.reference)} over {gap.episodes:,} paths of "
         "tastes, on which the gap is taken; how much of the gap is the bound's own is not known."
     )
-
-
-def percent_text(estimate: Estimate, *, digits: int = 1, sign: bool = True) -> str:
-    """``+1.2 % [+1.0, +1.4]``; empty for NaN."""
-    if math.isnan(estimate.mean):
-        return ""
-    number = f"{{:{'+' if sign else ''}.{digits}f}}"
-    text = f"{number.format(estimate.mean)} %"
-    if math.isnan(estimate.low):
-        return text
-    return f"{text} [{number.format(estimate.low)}, {number.format(estimate.high)}]"
 
 
 def _signed_interval(estimate: Estimate) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invrec_rllib.errors import InputError
+from invrec_rllib.evaluation.comparison import percent_text
 from invrec_rllib.evaluation.decomposition import PARTS, Decomposition
 from invrec_rllib.evaluation.statistics import Estimate
 from invrec_rllib.evaluation.worth import Worth
@@ -18,7 +19,6 @@ from invrec_rllib.evaluation.worth_tables import (
     items_table,
     make_tables,
     parts_table,
-    percent_text,
     policies_table,
     seeds_csv,
     to_csv,

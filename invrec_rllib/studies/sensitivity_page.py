@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.evaluation.worth_tables import percent_text, to_latex, to_markdown
+from invrec_rllib.evaluation.comparison import percent_text
+from invrec_rllib.evaluation.worth_tables import to_latex, to_markdown
 from invrec_rllib.report import style
 from invrec_rllib.report.document import PAGE_NAME, Picture, render, write_page
 from invrec_rllib.report.words import scenario_facts

@@ -8,8 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from invrec_rllib.evaluation.comparison import percent_text
 from invrec_rllib.evaluation.statistics import Difference, paired_difference
-from invrec_rllib.evaluation.worth_tables import Table, percent_text
+from invrec_rllib.evaluation.worth_tables import Table
 from invrec_rllib.scenario.schema import Scenario
 from invrec_rllib.scenario.variations import FACTORS
 from invrec_rllib.studies.sensitivity import BASE, BASELINES, PAIR, Point, Row, is_base
