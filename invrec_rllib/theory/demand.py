@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betainc, gammaln, ndtr, ndtri, pdtr, xlog1py, xlogy
 
 from invrec_rllib.errors import InputError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from invrec_rllib.sim.params import FloatArray, IntArray
 
 
 class Demand(Protocol):

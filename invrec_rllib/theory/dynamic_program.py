@@ -9,8 +9,7 @@ import numpy as np
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.scenario.schema import Scenario
-from invrec_rllib.sim.params import Params
-from invrec_rllib.theory.demand import FloatArray, IntArray
+from invrec_rllib.sim.params import FloatArray, IntArray, Params
 from invrec_rllib.theory.exact_world import ExactWorld, Objective, compile_exact
 from invrec_rllib.theory.plan import Plan, held_back
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from invrec_rllib.errors import InputError
 from invrec_rllib.scenario.schema import Scenario
 from invrec_rllib.sim.choice import mean_demand
-from invrec_rllib.sim.params import Params, compile_scenario
+from invrec_rllib.sim.params import FloatArray, IntArray, Params, compile_scenario
 from invrec_rllib.sim.state import initial_state
-from invrec_rllib.theory.demand import FloatArray, IntArray, counted_demand, left_over
+from invrec_rllib.theory.demand import counted_demand, left_over
 
 Objective = Literal["profit", "inventory", "clicks", "sales"]
 

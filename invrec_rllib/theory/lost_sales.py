@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.theory.demand import CountedDemand, FloatArray, IntArray, left_over
+from invrec_rllib.sim.params import FloatArray, IntArray
+from invrec_rllib.theory.demand import CountedDemand, left_over
 
 # Entries of the largest array that value iteration holds.
 _LARGEST_TABLE = 2 * 10**7

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.theory.demand import FloatArray, IntArray
+from invrec_rllib.sim.params import FloatArray, IntArray
 from invrec_rllib.theory.lost_sales import LostSales
 
 Rule = Callable[[IntArray], IntArray]

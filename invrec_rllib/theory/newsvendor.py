@@ -14,8 +14,8 @@ from scipy.optimize import minimize_scalar
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.sim.choice import mean_demand
-from invrec_rllib.sim.params import Params
-from invrec_rllib.theory.demand import Demand, FloatArray, counted_demand
+from invrec_rllib.sim.params import FloatArray, Params
+from invrec_rllib.theory.demand import Demand, counted_demand
 
 # Exposures that are tried before the best one is refined: the profit may have several peaks.
 _EXPOSURES = 257

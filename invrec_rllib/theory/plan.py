@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from invrec_rllib.theory.demand import FloatArray, IntArray
+from invrec_rllib.sim.params import FloatArray, IntArray
 from invrec_rllib.theory.exact_world import OBJECTIVES, ExactWorld
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.theory.demand import FloatArray
+from invrec_rllib.sim.params import FloatArray
 from invrec_rllib.theory.plan import Plan, advance, occupancy
 
 
