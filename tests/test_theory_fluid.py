@@ -19,7 +19,7 @@ from invrec_rllib.scenario import Scenario, generate_scenario, load_scenario
 from invrec_rllib.sim import Params, Simulator, compile_scenario, mean_demand
 from invrec_rllib.theory.fluid import fluid_bound, solve_fluid
 from invrec_rllib.theory.fluid_choice import choice_bounds, demand_range
-from invrec_rllib.theory.fluid_information import InformationPrice, segment_weights
+from invrec_rllib.theory.fluid_information import InformationPrice
 from invrec_rllib.theory.fluid_noise import DEMAND_PRICES, WindowValues, window_values
 from invrec_rllib.theory.paths import expected_affinity, sample_taste_paths
 
@@ -343,7 +343,7 @@ def test_foresight_is_charged_where_supply_is_limited_and_the_bound_stays_above(
 
 def test_a_policy_without_foresight_pays_nothing_on_average() -> None:
     params = compile_scenario(make_world(8, taste_noise=0.5, supply_limit=True))
-    price = InformationPrice(np.ones(4), segment_weights(params), params.scenario.tastes.reversion)
+    price = InformationPrice(np.ones(4), params.segment_share, params.scenario.tastes.reversion)
     episodes = 4000
     charges = price.charges(sample_taste_paths(params, seed=2, episodes=episodes).shocks)
     simulator = Simulator(params)

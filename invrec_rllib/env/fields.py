@@ -206,7 +206,7 @@ def _stock_fields(params: Params) -> list[Field]:
 
 def _demand_fields(params: Params) -> list[Field]:
     traffic = (params.traffic / params.traffic.sum())[:, None]
-    pull_weight = _segment_share(params) * np.expm1(params.lift)
+    pull_weight = params.segment_share * np.expm1(params.lift)
     return [
         Field("forecast", "product", 0, 8, "Demand forecast at season 1, base prices.", ALWAYS, SHARED,
               from_facts=lambda f: f.view.forecast, in_units=True),
@@ -251,7 +251,6 @@ def _cell_fields(params: Params) -> list[Field]:
     ]
 
 
-
 def _advice_fields(params: Params) -> list[Field]:
     traffic = (params.traffic / params.traffic.sum())[:, None]
     return [
@@ -292,11 +291,3 @@ def demand_unit(params: Params) -> FloatArray:
     organic = params.organic_demand
     unit: FloatArray = np.maximum(organic, max(0.05 * float(organic.mean()), 1e-3))
     return unit
-
-
-def _segment_share(params: Params) -> FloatArray:
-    """Share of each segment in a product's long-run demand, (M, N)."""
-    weight = np.exp(params.affinity)
-    demand = params.traffic[:, None] * weight / (1.0 + weight.sum(axis=1, keepdims=True))
-    share: FloatArray = demand / np.maximum(demand.sum(axis=0), 1e-12)
-    return share

@@ -80,7 +80,7 @@ def long_run_demand(params: Params, *, cost_weight: float) -> FloatArray:
     affinity = params.affinity + spread * noise
     slates = margin_slates(params, affinity, cost_weight=cost_weight, period=0)
     demand: FloatArray = total_demand(params, affinity, slates, period=0).mean(axis=0)
-    scaled: FloatArray = demand / np.maximum(_factor(params)[0], _SMALLEST_FACTOR)
+    scaled: FloatArray = demand / np.maximum(params.product_demand_factor[0], _SMALLEST_FACTOR)
     return scaled
 
 
@@ -152,7 +152,7 @@ class Lookahead:
         until_review = -period % review
         resupply = np.maximum(wait - 1.0 + until_review + self._cover_periods, 0.0)
         return Ahead(
-            now=np.maximum(_factor(params)[period], _SMALLEST_FACTOR),
+            now=np.maximum(params.product_demand_factor[period], _SMALLEST_FACTOR),
             protected=np.maximum(protected_season(params, period), _SMALLEST_FACTOR),
             covered=self._window(period, wait + review - 1.0),
             resupply=self._window(period, resupply),
@@ -166,7 +166,7 @@ class Lookahead:
         lags = np.arange(1, num_lags + 1, dtype=np.float64)[:, None]
         ahead = slice(period + 1, period + 1 + num_lags)
         told = lags <= params.scenario.demand.price_notice_periods
-        factor = np.where(told, _factor(params)[ahead], params.season[ahead, None])
+        factor = np.where(told, params.product_demand_factor[ahead], params.season[ahead, None])
         counted = np.clip(length - (lags - 1), 0.0, 1.0) * factor
         kept = 1.0 - tastes.reversion
         # Of noise common to all segments demand takes all, of their own only the mean.
@@ -183,9 +183,3 @@ def _geometric_sum(ratio: float, terms: FloatArray | float) -> FloatArray:
     """Sum of ratio^k for k = 0 .. terms - 1."""
     total: FloatArray = np.asarray(terms if ratio >= 1.0 else (1.0 - ratio**terms) / (1.0 - ratio))
     return total
-
-
-def _factor(params: Params) -> FloatArray:
-    """Season times the effect of prices, (T, N)."""
-    factor: FloatArray = np.broadcast_to(params.demand_factor, (params.num_periods, params.num_products))
-    return factor

@@ -135,8 +135,7 @@ def order_cap(view: View, *, cap_periods: float) -> FloatArray:
     """Largest order of a capped rule: so many periods of the demand forecast at arrival, units, (B, N)."""
     params = view.params
     arrival = np.minimum(view.state.period + params.lead_time, params.num_periods - 1)
-    factor = np.broadcast_to(params.demand_factor, (params.num_periods, params.num_products))
-    rate = view.forecast * factor[arrival, np.arange(params.num_products)]
+    rate = view.forecast * params.product_demand_factor[arrival, np.arange(params.num_products)]
     cap: FloatArray = cap_periods * params.scenario.supply.review_periods * rate
     return cap
 
@@ -153,11 +152,10 @@ def expected_lost_before_arrival(view: View) -> FloatArray:
     if params.waits:
         return lost
     mean, variance = state.on_hand.astype(np.float64), np.zeros(view.forecast.shape)
-    factor = np.broadcast_to(params.demand_factor, (params.num_periods, params.num_products))
     last = params.num_periods - state.period
     for lag in range(min(int(params.lead_time.max()), last)):
         waiting = params.lead_time > lag
-        here = factor[state.period + lag]
+        here = params.product_demand_factor[state.period + lag]
         left = mean - view.forecast * here
         total = variance + view.forecast_sd**2 * here
         kept, kept_variance = _cut_at_zero(left, total)

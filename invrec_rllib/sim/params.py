@@ -104,6 +104,20 @@ class Params:
         return factor
 
     @cached_property
+    def product_demand_factor(self) -> FloatArray:
+        """The same for every product, (T, N)."""
+        factor: FloatArray = np.broadcast_to(self.demand_factor, (self.num_periods, self.num_products))
+        return factor
+
+    @cached_property
+    def segment_share(self) -> FloatArray:
+        """Share of each segment in a product's unexposed long-run demand, (M, N)."""
+        attraction = np.exp(self.affinity)
+        demand = self.traffic[:, None] * attraction / (1.0 + attraction.sum(axis=1, keepdims=True))
+        share: FloatArray = demand / np.maximum(demand.sum(axis=0), 1e-12)
+        return share
+
+    @cached_property
     def entry(self) -> IntArray:
         """1 at the lead time of each product, 0 elsewhere, (P + 1, 1, N): where a punctual order enters."""
         slots = np.arange(self.pipeline_length + 1)[:, None, None]

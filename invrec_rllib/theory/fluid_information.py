@@ -61,14 +61,6 @@ def taste_news(shocks: FloatArray, weights: FloatArray, *, reversion: float) -> 
     return news
 
 
-def segment_weights(params: Params) -> FloatArray:
-    """Share of each segment in a product's unexposed long-run demand, (M, N)."""
-    attraction = np.exp(params.affinity)
-    demand = params.traffic[:, None] * attraction / (1.0 + attraction.sum(axis=1, keepdims=True))
-    share: FloatArray = demand / np.maximum(demand.sum(axis=0), 1e-300)
-    return share
-
-
 def price_information(params: Params, shocks: FloatArray, solve: SolvePaths) -> InformationPrice:
     """Find a price on pilot paths, which must not be those of the bound.
 
@@ -80,7 +72,7 @@ def price_information(params: Params, shocks: FloatArray, solve: SolvePaths) -> 
         shocks: taste shocks of the pilot paths, (B, T, M, N).
         solve: solves the pilots.
     """
-    weights, reversion = segment_weights(params), params.scenario.tastes.reversion
+    weights, reversion = params.segment_share, params.scenario.tastes.reversion
     news = taste_news(shocks, weights, reversion=reversion)
     values, unit_values = solve(None)
     surprise = unit_values - unit_values.mean(axis=0)
