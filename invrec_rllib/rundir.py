@@ -22,7 +22,7 @@ import yaml
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.settings import TrainSettings, load_settings
 from invrec_rllib.scenario import Scenario, load_scenario, save_scenario
-from invrec_rllib.scenario.files import write_text_atomically
+from invrec_rllib.scenario.files import is_taken, write_text_atomically
 
 _PACKAGES = ("invrec-rllib", "ray", "torch", "numpy", "pettingzoo", "gymnasium")
 _CHECKPOINT = "iteration_{:06d}"
@@ -63,7 +63,7 @@ class RunDir:
             InputError: it exists and is not empty.
         """
         run = cls(path)
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        if is_taken(run.path):
             raise InputError(
                 f"{run.path} exists and is not empty: choose another folder, or resume the run with --resume"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,7 +135,7 @@ class Contenders:
     pairs: Mapping[str, TrainedPolicy]
     information: Any
 
-    @property
+    @cached_property
     def players(self) -> list[str | Policy]:
         """Policies, and names of simple ones, in the order of the arguments."""
         built: dict[str, Policy] = {**self.pairs, **_build(self.tuned)}

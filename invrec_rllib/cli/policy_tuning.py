@@ -41,9 +41,8 @@ def tune_policy(
     Needs the extra [search]. `invrec evaluate FILE` then plays the policy with what was found.
     """
     from invrec_rllib.evaluation.tuning import tune
-    from invrec_rllib.policies.tuned import TunedParameters, save_tuned
+    from invrec_rllib.policies.tuned import save_tuned
     from invrec_rllib.scenario import load_scenario
-    from invrec_rllib.scenario.files import scenario_sha256
 
     check_free(out, force=force)
     world, shown = load_scenario(scenario), _literal(information)
@@ -56,20 +55,14 @@ def tune_policy(
             information=shown,
             progress=lambda fraction, profit: progress(policy, fraction),
         )
-    tuned = TunedParameters(
-        policy=policy,
-        scenario=world.name,
-        scenario_sha256=scenario_sha256(world),
+    tuned = found.tuned_to(
+        world,
         information=shown,
-        parameters=found.parameters,
         provenance={
             "command": f"invrec tune-policy {scenario} {policy} --information {shown} "
             f"--budget {budget} --seed {seed} --out {out.name}",
             "seed": seed,
             "budget_episodes": budget,
-            "played_episodes": found.episodes,
-            "validation_profit": round(found.profit, 2),
-            "validation_profit_by_formula": round(found.default_profit, 2),
             "version": version("invrec-rllib"),
             "cma_version": version("cma"),
         },

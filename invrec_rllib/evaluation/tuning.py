@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from invrec_rllib.errors import InputError, require
 from invrec_rllib.evaluation.rollout import rollout
 from invrec_rllib.policies.tunable import Tunable, tunable
+from invrec_rllib.policies.tuned import TunedParameters
 from invrec_rllib.policies.view import Information
-from invrec_rllib.scenario.files import load_scenario
+from invrec_rllib.scenario.files import load_scenario, scenario_sha256
 from invrec_rllib.scenario.schema import Scenario
 from invrec_rllib.sim.params import FloatArray, Params, compile_scenario
 
@@ -46,6 +47,30 @@ class Tuning:
     profit: float
     default_profit: float
     episodes: int
+
+    def tuned_to(
+        self, scenario: Scenario, *, information: Information, provenance: Mapping[str, str | int | float]
+    ) -> TunedParameters:
+        """What a file keeps of it.
+
+        Args:
+            scenario: the world that it was tuned to.
+            information: what the policy was shown.
+            provenance: command, budget, versions and the like, to which the search's own figures are added.
+        """
+        return TunedParameters(
+            policy=self.policy,
+            scenario=scenario.name,
+            scenario_sha256=scenario_sha256(scenario),
+            information=information,
+            parameters=self.parameters,
+            provenance={
+                **provenance,
+                "played_episodes": self.episodes,
+                "validation_profit": round(self.profit, 2),
+                "validation_profit_by_formula": round(self.default_profit, 2),
+            },
+        )
 
 
 def tune(

@@ -21,6 +21,7 @@ from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.build import build_actor
 from invrec_rllib.learning.policy import Policy
 from invrec_rllib.learning.spaces import space_from_data, space_to_data
+from invrec_rllib.scenario.files import is_taken
 
 FORMAT = "invrec-policy"
 FORMAT_VERSION = 1
@@ -87,7 +88,7 @@ def check_free_folder(path: Path) -> None:
     Raises:
         InputError: it exists and is not an empty folder.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if is_taken(path):
         raise InputError(f"{path} exists and is not an empty folder: choose another name")
 
 

@@ -232,12 +232,7 @@ def _product_critic(world: InvRecEnv, networks: Networks, config: Any, agent: st
     """Of the state, or of one agent's observations."""
     layout = world.state_layout if agent is None else world.observation_layout(agent)
     role = "state" if agent is None else world.cast[agent].department
-    encoder = encoder_for(
-        world.params,
-        role,
-        config.env_config.get("information", "observed"),
-        advised=config.env_config.get("adviser") is not None,
-    )
+    encoder = encoder_for(world.params, role, config.env_config.get("information", "observed"))
     return {
         "network": "product",
         "layout": asdict(layout),
@@ -245,7 +240,8 @@ def _product_critic(world: InvRecEnv, networks: Networks, config: Any, agent: st
         "cell_hidden": networks.cell_hidden,
         # Rewards are near 1 per period: a return is about the effective horizon.
         "value_scale": min(1.0 / max(1.0 - config.gamma, 1e-6), float(world.params.num_periods)),
-        # Globals come first for every agent, so that the index is the same for a part of a department.
+        # Globals come first for every agent, so that the index is the same for a part of a department, and with
+        # an adviser.
         "time_left_index": encoder.index_of_global("periods_left"),
         "normalisation": networks.normalisation or "none",
     }

@@ -162,6 +162,11 @@ def save_scenario(scenario: Scenario, path: str | os.PathLike[str], *, overwrite
     return target
 
 
+def is_taken(folder: Path) -> bool:
+    """Whether something is where a new folder would be: a file, or a folder that holds anything."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
 def write_text_atomically(target: Path, text: str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
     target.parent.mkdir(parents=True, exist_ok=True)

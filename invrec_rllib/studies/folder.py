@@ -13,7 +13,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rundir import RunDir
 from invrec_rllib.scenario import Scenario
-from invrec_rllib.scenario.files import write_text_atomically
+from invrec_rllib.scenario.files import is_taken, write_text_atomically
 from invrec_rllib.studies.files import dump_study, parse_study
 from invrec_rllib.studies.plan import PlannedRun
 from invrec_rllib.studies.rows import Row, row_of_run, write_rows
@@ -54,7 +54,7 @@ class StudyDir:
             InputError: it holds something else, or runs of other settings or in other worlds than the study's.
         """
         if not self.study_file.is_file():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if is_taken(self.path):
                 raise InputError(f"{self.path} exists and is no study's folder: choose another")
             return
         if (held := self.study().name) != study.name:

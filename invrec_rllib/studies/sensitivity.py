@@ -18,7 +18,6 @@ from invrec_rllib.policies.spliced import SplicedPolicy
 from invrec_rllib.policies.tunable import TUNABLE
 from invrec_rllib.policies.tuned import TunedParameters, load_tuned, save_tuned
 from invrec_rllib.policies.view import Information
-from invrec_rllib.scenario.files import scenario_sha256
 from invrec_rllib.scenario.schema import Scenario
 from invrec_rllib.scenario.variations import FACTORS, vary
 from invrec_rllib.sim.params import compile_scenario
@@ -208,18 +207,8 @@ def _tuned(
             raise InputError(f"{file} was tuned to another world: delete it, or choose another folder")
         return found
     search = tune(world, policy, budget=settings.tune_budget, information=settings.information)
-    tuned = TunedParameters(
-        policy=policy,
-        scenario=world.name,
-        scenario_sha256=scenario_sha256(world),
-        information=settings.information,
-        parameters=search.parameters,
-        provenance={
-            "budget_episodes": settings.tune_budget,
-            "played_episodes": search.episodes,
-            "validation_profit": round(search.profit, 2),
-            "validation_profit_by_formula": round(search.default_profit, 2),
-        },
+    tuned = search.tuned_to(
+        world, information=settings.information, provenance={"budget_episodes": settings.tune_budget}
     )
     save_tuned(tuned, file)
     return tuned

@@ -15,7 +15,13 @@ import yaml
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.scenario import Scenario
-from invrec_rllib.scenario.files import load_scenario, save_scenario, scenario_sha256, write_text_atomically
+from invrec_rllib.scenario.files import (
+    is_taken,
+    load_scenario,
+    save_scenario,
+    scenario_sha256,
+    write_text_atomically,
+)
 from invrec_rllib.studies.folder import locked
 from invrec_rllib.studies.sensitivity import COLUMNS, Row, Settings
 
@@ -45,7 +51,7 @@ class SensitivityDir:
             InputError: it holds something else; the message tells what differs.
         """
         if not self.settings_file.is_file():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if is_taken(self.path):
                 raise InputError(f"{self.path} exists and is no sensitivity analysis: choose another folder")
             return
         before, now = asdict(self.settings()), asdict(settings)
