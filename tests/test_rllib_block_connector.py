@@ -56,6 +56,23 @@ def rows_in_order(columns: Mapping[str, Any], names: tuple[str, ...], keep: Any 
     return {name: array[order] for name, array in arrays.items()}
 
 
+def batches_of_both(
+    config: PPOConfig, runner: Any, builder: EpisodeBuilder, block: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train batches of a block and a runner's weights: ours, and those of RLlib's pipeline from its episodes."""
+    episodes = [part.episode for part in builder.build(block, StepExtras({}, {}, None))]
+    learner = config.build_learner(spaces=runner.get_spaces())
+    learner.module.set_state(runner.module.get_state())
+    pipeline: Any = learner._learner_connector
+    theirs = pipeline(
+        rl_module=learner.module, batch={}, episodes=episodes, shared_data={}, metrics=learner.metrics
+    )
+    ours = BlockToBatch(discount=GAMMA, gae_lambda=LAMBDA)(
+        rl_module=learner.module, batch={}, episodes=[block]
+    )
+    return ours, theirs
+
+
 @pytest.mark.parametrize("how", ["terminated", "truncated", "mixed"])
 @pytest.mark.parametrize("shared_layers", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -68,16 +85,7 @@ def test_train_batches_equal_those_of_rllibs_own_pipeline(how: str, shared_layer
     assert block.final is not None
     assert not (block.terminated | block.truncated)[-1].all()
     builder = EpisodeBuilder(runner.batch, mapping_fn=policy_of, lookback=1)
-    episodes = [part.episode for part in builder.build(block, StepExtras({}, {}, None))]
-    learner = config.build_learner(spaces=runner.get_spaces())
-    learner.module.set_state(runner.module.get_state())
-    pipeline: Any = learner._learner_connector
-    theirs = pipeline(
-        rl_module=learner.module, batch={}, episodes=episodes, shared_data={}, metrics=learner.metrics
-    )
-    ours = BlockToBatch(discount=GAMMA, gae_lambda=LAMBDA)(
-        rl_module=learner.module, batch={}, episodes=[block]
-    )
+    ours, theirs = batches_of_both(config, runner, builder, block)
     assert set(ours) == set(theirs) == {"team", "solo"}
     for policy, agents in (("team", 2), ("solo", 1)):
         names = (

@@ -17,13 +17,13 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.examples.envs.classes.multi_agent import MultiAgentCartPole
 from ray.tune import register_env
-from test_rllib_block_connector import rows_in_order
+from test_rllib_block_connector import batches_of_both, rows_in_order
 from test_rllib_block_episodes import assert_alike, content
 from test_rllib_block_runner import peek
 
 from invrec_rllib.env.batched import Look
 from invrec_rllib.rllib.block_connector import TARGET_MASK, BlockToBatch
-from invrec_rllib.rllib.block_episodes import EpisodeBuilder, StepExtras
+from invrec_rllib.rllib.block_episodes import EpisodeBuilder
 from invrec_rllib.rllib.block_runner import BlockEpisodeRunner, BlockRunner
 from invrec_rllib.rllib.blocks import Block
 from invrec_rllib.rllib.fast_sampling import fast_sampling
@@ -133,16 +133,7 @@ def test_train_batches_equal_those_of_rllibs_own_pipeline(how: str) -> None:
     for env, running in enumerate(builder._running):
         running.agents = tuple(agent for agent in block.agents if block.alive[agent][0, env])
     assert {len(running.agents) for running in builder._running} != {3}
-    episodes = [part.episode for part in builder.build(block, StepExtras({}, {}, None))]
-    learner = config.build_learner(spaces=runner.get_spaces())
-    learner.module.set_state(runner.module.get_state())
-    pipeline: Any = learner._learner_connector
-    theirs = pipeline(
-        rl_module=learner.module, batch={}, episodes=episodes, shared_data={}, metrics=learner.metrics
-    )
-    ours = BlockToBatch(discount=GAMMA, gae_lambda=LAMBDA)(
-        rl_module=learner.module, batch={}, episodes=[block]
-    )
+    ours, theirs = batches_of_both(config, runner, builder, block)
     assert set(ours) == set(theirs) == {"team", "solo"}
     for policy, agents in (("team", "ac"), ("solo", "b")):
         mine = rows_in_order(ours[policy], NAMES)
