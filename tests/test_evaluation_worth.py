@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from policies_made import pair
+from worlds import make_world
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation import Comparison, compare, rollout
@@ -29,8 +31,6 @@ from invrec_rllib.policies.coordinated import CoordinatedParameters, Coordinated
 from invrec_rllib.policies.spliced import SplicedPolicy
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.theory.fluid import fluid_bound
-from tests.policies_made import pair
-from tests.worlds import make_world
 
 
 def apart(scenario: str | Scenario, policy: Any, *, episodes: int = 30, **options: Any) -> dict[str, Any]:

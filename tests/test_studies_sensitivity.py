@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from worlds import make_world
 
 from invrec_rllib.cli import app
 from invrec_rllib.cli.sensing import parse_factors
@@ -35,7 +36,6 @@ from invrec_rllib.studies.sensitivity_folder import SensitivityDir
 from invrec_rllib.studies.sensitivity_page import write_sensitivity_report
 from invrec_rllib.studies.sensitivity_running import SensitivityResult, run_sensitivity
 from invrec_rllib.studies.sensitivity_tables import make_lines, make_tables, to_csv
-from tests.worlds import make_world
 
 TINY = load_scenario("tiny")
 BASE = Point("base", 0.0)
