@@ -32,6 +32,7 @@ ROOMS = (
     "training",
     "tuning",
     "studies",
+    "reproduction",
     "benchmarks",
     "cli",
     "examples",

@@ -18,6 +18,7 @@ from invrec_rllib.cli import (
     exporting,
     policy_tuning,
     reporting,
+    reproducing,
     scenarios,
     sensing,
     solving,
@@ -107,6 +108,7 @@ exporting.add_command(app)
 backtesting.add_command(app)
 solving.add_command(app)
 reporting.add_command(app)
+reproducing.add_command(app)
 study_app = typer.Typer(
     help="Compare ways to train: many runs with several seeds, their rows, a report.",
     epilog=examples(
