@@ -27,6 +27,7 @@ ROOMS = (
     "rllib",
     "evaluation",
     "report",
+    "seals",
     "rundir",
     "runlog",
     "training",
