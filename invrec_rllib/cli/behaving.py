@@ -37,7 +37,7 @@ def behaviour(
     policies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN|CHECKPOINT|EXPORT|TUNED|POLICY...]",
+            metavar="RUN|CHECKPOINT|EXPORT|TUNED|POLICY...",
             help="Folders of runs, checkpoints or exports, YAML files of `invrec tune-policy`, and names of simple "
             f"policies: {', '.join(policy_names())}.",
             show_default=", ".join(_USUAL),
@@ -78,7 +78,7 @@ def behaviour(
 
     In the states of their episodes policies are asked again with one thing changed. Each effect on orders and
     exposures is tested for the sign that it has at the optimum, with p-values adjusted for the number of tests. Where
-    the scenario is too large to solve, the signs are those of `tiny`. Needs the extra [report] for --out.
+    the scenario is too large to solve, the signs are those of `tiny`. Needs the extra `report` for --out.
     """
     from invrec_rllib.evaluation.behaviour import measure_behaviour
 
@@ -103,7 +103,7 @@ def behaviour(
             information=found.information,
             states=steering.players[0] if steering else None,
             product=product,
-            surfaces=out is not None or as_json,
+            surfaces=out is not None,
             provenance=provenance,
             progress=progress,
         )

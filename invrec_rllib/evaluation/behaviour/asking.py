@@ -129,9 +129,7 @@ class _Asker:
         state = visit.view.state
         if state.period not in periods_asked(self._params):
             return
-        product = products_asked(
-            self._params, first=first, count=state.num_episodes, period=state.period
-        )
+        product = products_asked(self._params, first=first, count=state.num_episodes, period=state.period)
         probe = Probe(self._params, state, product)
         answers: dict[str, tuple[Answer, BoolArray]] = {}
         for name in self._questions:

@@ -85,9 +85,7 @@ EFFECTS: dict[str, Effect] = {
     "short_on_exposure": _event("a stockout that nears on own exposure", "short", "own_exposure"),
     "short_on_order": _event("a stockout that nears on own order", "short", "own_order"),
     "sold_out_on_exposure": _event("a stockout on own exposure", "sold_out", "own_exposure"),
-    "sold_out_on_other_exposure": _event(
-        "a stockout on the others' exposure", "sold_out", "other_exposure"
-    ),
+    "sold_out_on_other_exposure": _event("a stockout on the others' exposure", "sold_out", "other_exposure"),
     "sold_out_on_order": _event("a stockout on own order", "sold_out", "own_order"),
     "plan_on_order": Effect(
         "planned exposure on own order",

@@ -111,7 +111,9 @@ class Behaviour:
         for found in self.all:
             if found.policy == name:
                 return found
-        raise InputError(f"policy {name!r} was not asked, must be one of: {[found.policy for found in self.all]}")
+        raise InputError(
+            f"policy {name!r} was not asked, must be one of: {[found.policy for found in self.all]}"
+        )
 
 
 @dataclass(frozen=True)

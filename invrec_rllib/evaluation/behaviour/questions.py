@@ -77,7 +77,11 @@ def short_stock(params: Params) -> IntArray:
 
 def last_period(params: Params) -> int:
     """The last period in which orders are possible."""
-    return (params.num_periods - 1) // params.scenario.supply.review_periods * params.scenario.supply.review_periods
+    return (
+        (params.num_periods - 1)
+        // params.scenario.supply.review_periods
+        * params.scenario.supply.review_periods
+    )
 
 
 def can_expect(params: Params) -> bool:

@@ -26,7 +26,7 @@ def make_tables(found: Behaviour) -> list[Table]:
 
 def summary_table(found: Behaviour) -> Table:
     """Sizes of all effects, policies side by side; behind each whether it has the optimum's sign."""
-    names = list(dict.fromkeys(test.name for policy in found.all for test in policy.tests))
+    names = effect_names(found)
     tests = [{test.name: test for test in policy.tests} for policy in found.all]
     rows = []
     for name in names:
@@ -58,6 +58,16 @@ def effects_table(policy: PolicyBehaviour) -> Table:
     return Table(f"{policy.policy} in {policy.scenario}", header, rows)
 
 
+def effect_names(found: Behaviour) -> list[str]:
+    """Names of all effects that some policy was asked for, in the order of the table."""
+    return list(dict.fromkeys(test.name for policy in found.all for test in policy.tests))
+
+
+def size_text(test: Tested) -> str:
+    """Its size with a sign; a dash where nothing could move."""
+    return _number(test.size.mean)
+
+
 def title_of(policy: PolicyBehaviour, found: Behaviour) -> str:
     """A policy's name, with its world where that is another than the rest's."""
     return policy.policy if policy.scenario == found.scenario else f"{policy.policy} ({policy.scenario})"
@@ -75,9 +85,13 @@ def p_text(value: float) -> str:
 
 def basis(found: Behaviour) -> str:
     """What the numbers are based on, in sentences."""
-    asked = "the states that each policy comes to" if found.states is None else f"the states of {found.states}"
+    asked = (
+        "the states that each policy comes to" if found.states is None else f"the states of {found.states}"
+    )
     own = found.optimum.scenario == found.scenario
-    whose = "this world" if own else f"{found.optimum.scenario}, since this world is too large to solve exactly"
+    whose = (
+        "this world" if own else f"{found.optimum.scenario}, since this world is too large to solve exactly"
+    )
     return (
         f"{found.scenario}: {found.episodes:,} episodes of seed {found.seed}, {found.information} information, asked in "
         f"{asked}; means with {100 * found.confidence:g} % intervals over episodes. The signs are those of the exact "
@@ -118,7 +132,9 @@ def to_csv(found: Behaviour) -> str:
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: "" if value is None or value != value else value for name, value in row.items()})
+        writer.writerow(
+            {name: "" if value is None or value != value else value for name, value in row.items()}
+        )
     return stream.getvalue()
 
 
@@ -142,7 +158,7 @@ def _cell(test: Tested | None) -> str:
     if test is None or math.isnan(test.size.mean):
         return "-"
     mark = {True: " holds", False: " fails", None: ""}[test.holds]
-    return f"{_number(test.size.mean)}{mark}"
+    return f"{size_text(test)}{mark}"
 
 
 def _yes_no(value: bool | None) -> str:
@@ -152,5 +168,6 @@ def _yes_no(value: bool | None) -> str:
 def _number(value: float) -> str:
     if math.isnan(value):
         return "-"
-    digits = 2 if abs(value) >= 1.0 else 3 if abs(value) >= 0.01 or value == 0.0 else 4
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    digits = 2 if abs(value) >= 1.0 else 3 if abs(value) >= 0.01 else 4
+    text = f"{value:+.{digits}f}" if abs(value) >= 5e-5 else "0"
+    return text.replace("-", "\N{MINUS SIGN}")
