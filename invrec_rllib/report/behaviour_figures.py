@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ACROSS: dict[Across, tuple[str, str]] = {
-    "others": ("stock of all others\n(periods of demand)", "other products' stock"),
+    "others": ("stock of all others\n(periods of demand)", "that of the others"),
     "delivery": ("units that arrive\nnext period", "the next delivery"),
 }
 _DARK, _PALE = 0.55, 0.25
@@ -90,7 +90,9 @@ def surface_figure(found: Behaviour, across: Across) -> Figure | None:
         left.set_ylabel(_ACROSS[across][0], fontsize=9)
     for axes in panels[-1]:
         axes.set_xlabel("own stock (units)")
-    style.headline(figure, f"Own stock and {_ACROSS[across][1]}: what one product is shown and ordered")
+    for axes in panels.flat:
+        style.whole_numbers(axes, "x")
+    style.headline(figure, f"One product by its own stock and {_ACROSS[across][1]}")
     return figure
 
 
@@ -120,12 +122,13 @@ def date_figure(found: Behaviour) -> Figure | None:
             name = title_of(policy, found)
             for axes, values in ((left, surface.exposure), (right, surface.order)):
                 axes.plot(surface.values, values, color=colours[policy.policy], linewidth=2, label=name)
-                axes.set_ylim(bottom=0.0)
+        for axes in (left, right):
+            axes.set_ylim(bottom=0.0)
         left.set_title(f"{world}: exposure", fontsize=10)
         right.set_title(f"{world}: order, units", fontsize=10)
     for axes in panels[-1]:
         axes.set_xlabel("date (period)")
-    style.headline(figure, "The date alone moved: what one product is shown and ordered")
+    style.headline(figure, "One product with the date alone moved")
     _legend(figure, [axes for row in panels for axes in row[:1]])
     return figure
 
@@ -155,7 +158,7 @@ def correlogram_figure(found: Behaviour) -> Figure | None:
     axes.axvline(0.0, color=style.GREY, linewidth=1, linestyle=":")
     axes.set_xlabel("periods from a product's order to its exposure")
     axes.set_ylabel("correlation within episodes")
-    style.headline(figure, "Do exposures go with orders? Before (left), at once (0), and after (right)")
+    style.headline(figure, "Exposures before (left) and after (right) a product's orders")
     _legend(figure, [axes])
     return figure
 

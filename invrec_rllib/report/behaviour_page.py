@@ -118,8 +118,8 @@ def _in_words(policy: PolicyBehaviour, found: Behaviour) -> str:
     together = {True: "are", False: "are not", None: "cannot be said to be"}[policy.synchronised]
     failing = [test.label for test in policy.tests if test.holds is False]
     text = (
-        f"{title_of(policy, found)} holds {held_text(policy)} significant signs of the optimum; its orders and exposures "
-        f"{together} synchronised as the optimum's."
+        f"{title_of(policy, found)} holds {held_text(policy)} significant signs of the optimum; its orders and "
+        f"exposures {together} synchronised as the optimum's."
     )
     if not failing or len(failing) > 3:
         return text

@@ -15,7 +15,6 @@ from invrec_rllib.evaluation.behaviour.questions import (
     periods_asked,
     products_asked,
 )
-from invrec_rllib.evaluation.behaviour.surfaces import Surface, SurfaceSums
 from invrec_rllib.evaluation.behaviour.together import (
     MOVEMENTS,
     Series,
@@ -54,13 +53,11 @@ class Asked:
         effects: by name in `EFFECTS`, those that the world has.
         movements: correlations by name in `MOVEMENTS`, by episode, (B,); {} where others decided what was played.
         correlogram: of orders with exposures `together.lags` later, by episode, (B, lags); None likewise.
-        surfaces: how decisions depend on two quantities, or on the date.
     """
 
     effects: dict[str, Sums]
     movements: dict[str, FloatArray]
     correlogram: FloatArray | None
-    surfaces: tuple[Surface, ...]
 
 
 def ask(
@@ -71,7 +68,6 @@ def ask(
     episodes: int,
     information: Information,
     driver: Policy | None = None,
-    product: int | None = None,
     block_episodes: int | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Asked:
@@ -84,14 +80,11 @@ def ask(
         episodes: how many, >= 1.
         information: what is shown.
         driver: whose decisions are played; None: the policy's own.
-        product: whose surfaces are drawn; None: no surfaces.
         block_episodes: how many episodes to play side by side; None: as many as about 64 MB hold.
         progress: called with the fraction done, in (0, 1].
     """
     size = block_episodes or block_size(params)
     asker = _Asker(params, episodes)
-    # Surfaces are averages over states: those of the first episodes do.
-    surfaces = None if product is None else SurfaceSums(params, product)
     for first in range(0, episodes, size):
         block = range(first, min(first + size, episodes))
         seen = []
@@ -99,14 +92,12 @@ def ask(
             params, policy, seed=seed, episodes=block, information=information, driver=driver
         ):
             asker.add(visit, first=first)
-            if surfaces is not None and first == 0:
-                surfaces.add(visit)
             seen.append((visit.view.state.on_hand, answer_of(params, visit.decision)))
             done = (visit.view.state.period + 1) / params.num_periods
             progress((first + len(block) * done) / episodes)
         if driver is None:
             asker.add_series(_series(params, seen))
-    return asker.result(() if surfaces is None else surfaces.result())
+    return asker.result()
 
 
 class _Asker:
@@ -148,13 +139,13 @@ class _Asker:
             self._movements[name].append(move_together(self._params, series, movement))
         self._correlograms.append(correlogram(self._params, series))
 
-    def result(self, surfaces: tuple[Surface, ...]) -> Asked:
+    def result(self) -> Asked:
         """All sums."""
         effects = {name: Sums(*self._by_episode[name], *self._by_product[name]) for name in self._effects}
         if not self._correlograms:
-            return Asked(effects, {}, None, surfaces)
+            return Asked(effects, {}, None)
         movements = {name: np.concatenate(parts) for name, parts in self._movements.items()}
-        return Asked(effects, movements, np.concatenate(self._correlograms), surfaces)
+        return Asked(effects, movements, np.concatenate(self._correlograms))
 
 
 def _compared(

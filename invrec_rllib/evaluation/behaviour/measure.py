@@ -10,7 +10,7 @@ import numpy as np
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation.behaviour.asking import Asked, ask
-from invrec_rllib.evaluation.behaviour.surfaces import Surface
+from invrec_rllib.evaluation.behaviour.surfaces import Surface, find_surfaces
 from invrec_rllib.evaluation.behaviour.testing import Tested, test_effects
 from invrec_rllib.evaluation.behaviour.together import lags
 from invrec_rllib.evaluation.compare import players
@@ -230,9 +230,19 @@ def _measure(
         episodes=settings.episodes,
         information=settings.information,
         driver=driver,
-        product=product,
         progress=lambda fraction: progress(policy.name, fraction),
     )
+    surfaces: tuple[Surface, ...] = ()
+    if product is not None:
+        surfaces = find_surfaces(
+            params,
+            policy,
+            product=product,
+            seed=settings.seed,
+            episodes=settings.episodes,
+            information=settings.information,
+            driver=driver,
+        )
     return PolicyBehaviour(
         policy=policy.name,
         scenario=params.scenario.name,
@@ -240,7 +250,7 @@ def _measure(
             asked, signs=signs, confidence=settings.confidence, significance=settings.significance
         ),
         correlogram=_correlogram(params, asked, confidence=settings.confidence),
-        surfaces=asked.surfaces,
+        surfaces=surfaces,
     )
 
 

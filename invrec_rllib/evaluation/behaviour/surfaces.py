@@ -10,7 +10,9 @@ import numpy as np
 
 from invrec_rllib.evaluation.behaviour.effects import answer_of
 from invrec_rllib.evaluation.behaviour.questions import can_expect, periods_asked
-from invrec_rllib.evaluation.behaviour.visits import Visit
+from invrec_rllib.evaluation.behaviour.visits import visits
+from invrec_rllib.policies.base import Policy
+from invrec_rllib.policies.view import Information
 from invrec_rllib.sim.params import FloatArray, IntArray, Params
 from invrec_rllib.sim.state import State
 
@@ -45,74 +47,98 @@ class Surface:
     order: FloatArray
 
 
-class SurfaceSums:
-    """Adds up what a policy answers over the grids.
+def find_surfaces(
+    params: Params,
+    policy: Policy,
+    *,
+    product: int,
+    seed: int,
+    episodes: int,
+    information: Information,
+    driver: Policy | None = None,
+) -> tuple[Surface, ...]:
+    """Ask a policy over the grids, in three periods of the first episodes of a seed.
 
     Args:
         params: the world.
-        product: index.
+        policy: who is asked.
+        product: index of the product whose decisions are drawn.
+        seed: >= 0.
+        episodes: how many there are; the first 64 do.
+        information: what is shown.
+        driver: whose decisions are played; None: the policy's own.
     """
+    asked = periods_asked(params)
+    places = np.linspace(0.0, 1.0, _PERIODS + 2)[1:-1]
+    chosen = {asked[int(place * (len(asked) - 1))] for place in places}
+    grids = _Grids.of(params, product)
+    sums = {across: np.zeros((2, len(grid), grids.width(across))) for across, grid in grids.values.items()}
+    met = visits(
+        params,
+        policy,
+        seed=seed,
+        episodes=range(min(episodes, _EPISODES)),
+        information=information,
+        driver=driver,
+    )
+    for visit in met:
+        if visit.view.state.period not in chosen:
+            continue
+        for across, (y, x), altered in grids.states(visit.view.state):
+            answer = answer_of(params, visit.ask(altered))
+            sums[across][0, y, x] += answer.exposure[:, product].mean() / len(chosen)
+            sums[across][1, y, x] += answer.order[:, product].mean() / len(chosen)
+    return tuple(grids.surface(across, *sums[across]) for across in grids.values)
 
-    def __init__(self, params: Params, product: int) -> None:
-        self._params, self._product = params, product
-        asked = periods_asked(params)
-        places = np.linspace(0.0, 1.0, _PERIODS + 2)[1:-1]
-        self._periods = {asked[int(place * (len(asked) - 1))] for place in places}
-        organic = params.organic_demand[product]
-        self._stock = _units(organic, _MOST_STOCKS)
-        self._grids: dict[Across, FloatArray] = {
-            "others": np.linspace(0.0, _MOST_PERIODS, _MOST_OTHERS),
-            "date": np.unique(np.linspace(asked[0], params.num_periods - 1, _MOST_DATES).astype(int)) * 1.0,
+
+@dataclass(frozen=True, eq=False)
+class _Grids:
+    """What is set: units of the product, and the second axis by its name."""
+
+    params: Params
+    product: int
+    stock: IntArray
+    values: dict[Across, FloatArray]
+
+    @classmethod
+    def of(cls, params: Params, product: int) -> _Grids:
+        organic = float(params.organic_demand[product])
+        first, last = periods_asked(params)[0], params.num_periods - 1
+        values: dict[Across, FloatArray] = {
+            "date": np.unique(np.linspace(first, last, _MOST_DATES).astype(np.int64)).astype(np.float64)
         }
+        if params.num_products > 1:
+            values["others"] = np.linspace(0.0, _MOST_PERIODS, _MOST_OTHERS)
         if can_expect(params):
-            self._grids["delivery"] = _units(organic, _MOST_DELIVERIES) * 1.0
-        if params.num_products == 1:
-            del self._grids["others"]
-        width = {"date": 1, "delivery": len(self._stock), "others": len(self._stock)}
-        self._sums = {across: np.zeros((2, len(grid), width[across])) for across, grid in self._grids.items()}
-        self._count = 0
+            values["delivery"] = _units(organic, _MOST_DELIVERIES).astype(np.float64)
+        return cls(params, product, _units(organic, _MOST_STOCKS), values)
 
-    def add(self, visit: Visit) -> None:
-        """Ask in this period, if it is one of those chosen."""
-        state = visit.view.state
-        if state.period not in self._periods:
-            return
-        # Policies decide for the whole batch that they remember; the mean is over the first episodes.
-        kept = slice(_EPISODES)
-        self._count += 1
-        for across, (y, x), altered in self._states(state):
-            answer = answer_of(self._params, visit.ask(altered))
-            self._sums[across][0, y, x] += answer.exposure[kept, self._product].mean()
-            self._sums[across][1, y, x] += answer.order[kept, self._product].mean()
+    def width(self, across: Across) -> int:
+        return 1 if across == "date" else len(self.stock)
 
-    def result(self) -> tuple[Surface, ...]:
-        """The means."""
-        surfaces = []
-        for across, grid in self._grids.items():
-            exposure, order = self._sums[across] / max(self._count, 1)
-            if across == "date":
-                none = np.zeros(0, dtype=np.int64)
-                surfaces.append(Surface(across, self._product, none, grid, exposure[:, 0], order[:, 0]))
-            else:
-                surfaces.append(Surface(across, self._product, self._stock, grid, exposure, order))
-        return tuple(surfaces)
+    def surface(self, across: Across, exposure: FloatArray, order: FloatArray) -> Surface:
+        grid = self.values[across]
+        if across != "date":
+            return Surface(across, self.product, self.stock, grid, exposure, order)
+        return Surface(across, self.product, self.stock[:0], grid, exposure[:, 0], order[:, 0])
 
-    def _states(self, state: State) -> Iterator[tuple[Across, tuple[int, int], State]]:
-        for across, grid in self._grids.items():
+    def states(self, state: State) -> Iterator[tuple[Across, tuple[int, int], State]]:
+        """Every point of every grid, and the state with the quantities set."""
+        for across, grid in self.values.items():
             for y, value in enumerate(grid):
                 if across == "date":
                     yield across, (y, 0), replace(state, period=int(value))
                     continue
-                for x, units in enumerate(self._stock):
+                for x, units in enumerate(self.stock):
                     yield across, (y, x), self._with(state, int(units), across=across, value=float(value))
 
     def _with(self, state: State, units: int, *, across: Across, value: float) -> State:
         on_hand, on_order = state.on_hand.copy(), state.on_order.copy()
         if across == "others":
-            on_hand[:] = np.rint(value * self._params.organic_demand)
+            on_hand[:] = np.rint(value * self.params.organic_demand)
         else:
-            on_order[:, self._product, 0] = int(value)
-        on_hand[:, self._product] = units
+            on_order[:, self.product, 0] = int(value)
+        on_hand[:, self.product] = units
         return replace(state, on_hand=on_hand, on_order=on_order)
 
 

@@ -93,10 +93,10 @@ def basis(found: Behaviour) -> str:
         "this world" if own else f"{found.optimum.scenario}, since this world is too large to solve exactly"
     )
     return (
-        f"{found.scenario}: {found.episodes:,} episodes of seed {found.seed}, {found.information} information, asked in "
-        f"{asked}; means with {100 * found.confidence:g} % intervals over episodes. The signs are those of the exact "
-        f"optimum of {whose}. p-values are one-sided where the optimum has a sign, else two-sided, and adjusted for the "
-        f"number of tests of a policy (Holm); level {found.significance:g}."
+        f"{found.scenario}: {found.episodes:,} episodes of seed {found.seed}, {found.information} information, asked "
+        f"in {asked}; means with {100 * found.confidence:g} % intervals over episodes. The signs are those of the "
+        f"exact optimum of {whose}. p-values are one-sided where the optimum has a sign, else two-sided, and adjusted "
+        f"for the number of tests of a policy (Holm); level {found.significance:g}."
     )
 
 

@@ -85,4 +85,7 @@ def _correlate(first: FloatArray, second: FloatArray, *, lag: list[int]) -> Floa
         a, b = a - a.mean(axis=0), b - b.mean(axis=0)
         moments += np.array([(a * b).sum(axis=0), (a * a).sum(axis=0), (b * b).sum(axis=0)])
     spread = np.sqrt(moments[1] * moments[2])
-    return np.divide(moments[0], spread, out=np.full(len(spread), np.nan), where=spread > 1e-12)
+    correlation: FloatArray = np.divide(
+        moments[0], spread, out=np.full(len(spread), np.nan), where=spread > 1e-12
+    )
+    return correlation
