@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from invrec_rllib.evaluation.behaviour import Behaviour, PolicyBehaviour, Surface, Tested
+from invrec_rllib.evaluation.behaviour import Behaviour, EffectTest, PolicyBehaviour, Surface
 from invrec_rllib.evaluation.behaviour.surfaces import Across
 from invrec_rllib.evaluation.behaviour.tables import effect_names, size_text, title_of
 from invrec_rllib.report import style
@@ -57,7 +57,7 @@ def signs_figure(found: Behaviour) -> Figure:
     return figure
 
 
-def _colour(test: Tested) -> str:
+def _colour(test: EffectTest) -> str:
     wanted = test.expected or test.sign
     if not wanted:
         return style.GREY
@@ -67,7 +67,7 @@ def _colour(test: Tested) -> str:
     return style.VERMILION if against else style.GREY
 
 
-def _alpha(test: Tested) -> float:
+def _alpha(test: EffectTest) -> float:
     return _PALE if _colour(test) == style.GREY else _DARK
 
 
@@ -92,6 +92,7 @@ def surface_figure(found: Behaviour, across: Across) -> Figure | None:
         axes.set_xlabel("own stock (units)")
     for axes in panels.flat:
         style.whole_numbers(axes, "x")
+        style.whole_numbers(axes, "y")
     style.headline(figure, f"One product by its own stock and {_ACROSS[across][1]}")
     return figure
 

@@ -2,6 +2,6 @@
 
 from invrec_rllib.evaluation.behaviour.measure import Behaviour, PolicyBehaviour, measure_behaviour
 from invrec_rllib.evaluation.behaviour.surfaces import Surface
-from invrec_rllib.evaluation.behaviour.testing import Tested
+from invrec_rllib.evaluation.behaviour.testing import EffectTest
 
-__all__ = ["Behaviour", "PolicyBehaviour", "Surface", "Tested", "measure_behaviour"]
+__all__ = ["Behaviour", "EffectTest", "PolicyBehaviour", "Surface", "measure_behaviour"]

@@ -11,7 +11,7 @@ import numpy as np
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation.behaviour.asking import Asked, ask
 from invrec_rllib.evaluation.behaviour.surfaces import Surface, find_surfaces
-from invrec_rllib.evaluation.behaviour.testing import Tested, test_effects
+from invrec_rllib.evaluation.behaviour.testing import EffectTest, hold_against
 from invrec_rllib.evaluation.behaviour.together import lags
 from invrec_rllib.evaluation.compare import players
 from invrec_rllib.evaluation.rollout import check_information
@@ -45,7 +45,7 @@ class PolicyBehaviour:
 
     policy: str
     scenario: str
-    tests: tuple[Tested, ...]
+    tests: tuple[EffectTest, ...]
     correlogram: dict[int, Estimate]
     surfaces: tuple[Surface, ...]
 
@@ -246,7 +246,7 @@ def _measure(
     return PolicyBehaviour(
         policy=policy.name,
         scenario=params.scenario.name,
-        tests=test_effects(
+        tests=hold_against(
             asked, signs=signs, confidence=settings.confidence, significance=settings.significance
         ),
         correlogram=_correlogram(params, asked, confidence=settings.confidence),

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from invrec_rllib.errors import InputError
 from invrec_rllib.sim.params import FloatArray, IntArray, Params
 from invrec_rllib.sim.state import BoolArray, State
 
@@ -134,6 +135,15 @@ def periods_asked(params: Params) -> range:
     """Periods in which policies are asked: orders are possible, and those of every product still arrive in time.
 
     Not the first, which is the same in all episodes.
+
+    Raises:
+        InputError: there is no such period.
     """
     review = params.scenario.supply.review_periods
-    return range(review, max(params.num_periods - int(params.lead_time.max()), review), review)
+    asked = range(review, params.num_periods - int(params.lead_time.max()), review)
+    if not asked:
+        raise InputError(
+            f"the {params.num_periods} periods of {params.scenario.name} are too few to ask in: after the first, "
+            f"orders every {review} periods and lead times up to {params.lead_time.max()} leave none that arrive in time"
+        )
+    return asked

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from invrec_rllib.evaluation.behaviour.measure import Behaviour, PolicyBehaviour
-from invrec_rllib.evaluation.behaviour.testing import Tested
+from invrec_rllib.evaluation.behaviour.testing import EffectTest
 from invrec_rllib.evaluation.comparison import without_nan
 from invrec_rllib.evaluation.worth_tables import Table
 
@@ -63,7 +63,7 @@ def effect_names(found: Behaviour) -> list[str]:
     return list(dict.fromkeys(test.name for policy in found.all for test in policy.tests))
 
 
-def size_text(test: Tested) -> str:
+def size_text(test: EffectTest) -> str:
     """Its size with a sign; a dash where nothing could move."""
     return _number(test.size.mean)
 
@@ -154,7 +154,7 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _cell(test: Tested | None) -> str:
+def _cell(test: EffectTest | None) -> str:
     if test is None or math.isnan(test.size.mean):
         return "-"
     mark = {True: " holds", False: " fails", None: ""}[test.holds]

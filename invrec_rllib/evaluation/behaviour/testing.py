@@ -22,7 +22,7 @@ from invrec_rllib.sim.params import FloatArray
 
 
 @dataclass(frozen=True)
-class Tested:
+class EffectTest:
     """One effect of one policy.
 
     Attributes:
@@ -62,9 +62,9 @@ class _Measured:
     by_product: tuple[float, ...] = ()
 
 
-def test_effects(
+def hold_against(
     asked: Asked, *, signs: Mapping[str, int], confidence: float, significance: float
-) -> tuple[Tested, ...]:
+) -> tuple[EffectTest, ...]:
     """Test all effects of a policy.
 
     Args:
@@ -86,7 +86,7 @@ def test_effects(
         sign = expected[name]
         clear = bool(adjusted < significance)
         tested.append(
-            Tested(
+            EffectTest(
                 name=name,
                 label=found.label,
                 unit=found.unit,
