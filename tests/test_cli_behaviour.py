@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exact_worlds import small_world
 from policies_made import pair
 from typer.testing import CliRunner
 
 from invrec_rllib.cli import app
 from invrec_rllib.evaluation.behaviour import measure_behaviour
+from invrec_rllib.scenario.files import save_scenario
 
 
 def run(*arguments: str) -> Any:
@@ -71,19 +73,9 @@ def test_the_folder_holds_one_page_that_needs_nothing_beside_it_and_the_tables(t
     assert refused.exit_code == 2
     assert "--force" in refused.stderr
     # One product has no others: the older figure goes.
-    alone = ("--scenario", str(one_product(tmp_path)), "--force")
-    assert run(*arguments, *alone).exit_code == 0
+    one = save_scenario(small_world(products=1), tmp_path / "one.yaml")
+    assert run(*arguments, "--scenario", str(one), "--force").exit_code == 0
     assert not (out / "stock_and_others.png").exists()
-
-
-def one_product(folder: Path) -> Path:
-    from worlds import make_world
-
-    from invrec_rllib.scenario.files import save_scenario
-
-    file = folder / "one.yaml"
-    save_scenario(make_world(1, products=1, periods=8, longest_lead_time=1), file)
-    return file
 
 
 def test_files_that_are_not_a_reports_stay(tmp_path: Path) -> None:

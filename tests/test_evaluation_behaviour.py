@@ -260,9 +260,10 @@ def test_orders_that_exposures_follow_are_found_at_their_lag() -> None:
     series = Series(stock=-shown, order=order[3:], exposure=shown)
     assert move_together(params, series, MOVEMENTS["exposure_at_arrival"]) == pytest.approx(np.ones(6))
     assert move_together(params, series, MOVEMENTS["exposure_with_stock"]) == pytest.approx(-np.ones(6))
+    # Exposure in period t is the order of period t - 2.
     late = Series(stock=shown, order=order[2:-1], exposure=order[:-3])
     means = correlogram(params, late).mean(axis=0)
-    assert list(lags(params))[int(means.argmax())] == -2
+    assert list(lags(params))[int(means.argmax())] == 2
 
 
 def test_series_that_never_move_have_no_correlation() -> None:

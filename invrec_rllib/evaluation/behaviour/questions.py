@@ -144,6 +144,6 @@ def periods_asked(params: Params) -> range:
     if not asked:
         raise InputError(
             f"the {params.num_periods} periods of {params.scenario.name} are too few to ask in: after the first, "
-            f"orders every {review} periods and lead times up to {params.lead_time.max()} leave none that arrive in time"
+            f"orders every {review} periods and lead times up to {params.lead_time.max()} leave none in time"
         )
     return asked
