@@ -123,7 +123,7 @@ def _in_words(policy: PolicyBehaviour, found: Behaviour) -> str:
     )
     if not failing or len(failing) > 3:
         return text
-    return f"{text} Not shown: {'; '.join(failing)}."
+    return f"{text} Not held: {'; '.join(failing)}."
 
 
 def making(found: Behaviour) -> list[tuple[str, Any]]:
