@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from invrec_rllib.cli import (
     backtesting,
+    behaving,
     bench,
     bounding,
     calibration,
@@ -101,6 +102,7 @@ app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
 comparing.add_command(app)
+behaving.add_command(app)
 sensing.add_command(app)
 bounding.add_command(app)
 policy_tuning.add_command(app)
