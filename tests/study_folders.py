@@ -21,7 +21,7 @@ STUDY: dict[str, Any] = {
         "plain": {"label": "plain"},
         "slow": {"label": "slow", "set": {"learning_rate_inventory": 1e-4}, "factor": 0.5, "group": "one"},
         "fast": {
-            "label": "PopArt, fast",
+            "label": "rates, fast",
             "set": {"learning_rate_inventory": 1e-2},
             "factor": 2,
             "group": "one",

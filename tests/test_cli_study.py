@@ -44,7 +44,7 @@ def test_a_study_is_shown_for_readers_and_as_a_file() -> None:
     shown = invoke("show", "normalisation")
     assert shown.exit_code == 0
     assert "reward_scale=142800" in shown.stdout
-    assert "normalisation=popart" in shown.stdout
+    assert "normalisation=running" in shown.stdout
     assert parse_study(invoke("show", "parts", "--yaml").stdout) == load_study("parts")
     assert json.loads(invoke("show", "parts", "--json").stdout)["variants"]["joint"]["set"] == {
         "agents": "joint"

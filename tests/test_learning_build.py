@@ -125,7 +125,7 @@ def test_parts_of_a_joint_actor_are_told_apart_by_name() -> None:
                 "input": MLP["input"],
                 "hidden_sizes": [8],
                 "num_values": 3,
-                "normalisation": "popart",
+                "normalisation": "running",
             },
             5,
         ),

@@ -66,7 +66,7 @@ def test_no_memory_no_state() -> None:
 
 
 @pytest.mark.parametrize("num_values", [1, 3])
-@pytest.mark.parametrize("normalisation", ["none", "running", "popart"])
+@pytest.mark.parametrize("normalisation", ["none", "running"])
 def test_critic_has_a_value_per_agent_and_none_where_nothing_is_left(
     normalisation: Normalisation, num_values: int
 ) -> None:

@@ -248,7 +248,7 @@ def test_a_joint_actor_refuses_parts_of_which_one_remembers() -> None:
         JointProductActor({"orders": actor(per_cell=False), "slates": actor(per_cell=True, memory="gru")})
 
 
-@pytest.mark.parametrize("normalisation", ["none", "running", "popart"])
+@pytest.mark.parametrize("normalisation", ["none", "running"])
 def test_values_of_all_agents_are_zero_at_the_horizon_whatever_the_statistics(
     normalisation: Normalisation,
 ) -> None:

@@ -190,7 +190,7 @@ def test_clipping_pulls_a_far_value_back_where_rllibs_lets_it_go() -> None:
 
 
 def test_normalised_values_start_where_targets_are() -> None:
-    _, learner, block = sample(firm_config(normalisation="popart", value_clip=0.2))
+    _, learner, block = sample(firm_config(normalisation="running", value_clip=0.2))
     targets = train_batch(learner, block)["critic"][Postprocessing.VALUE_TARGETS]
     update(learner, block, num_epochs=1)
     critic = learner.module["critic"].unwrapped()

@@ -229,7 +229,7 @@ def test_the_critics_loss_is_weighed_as_ppos_is() -> None:
     assert part["solo"] == pytest.approx(whole["solo"])
 
 
-@pytest.mark.parametrize("normalisation", ["none", "running", "popart"])
+@pytest.mark.parametrize("normalisation", ["none", "running"])
 def test_the_bound_on_values_starts_where_new_statistics_have_put_them(
     normalisation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,7 +115,7 @@ def test_untrained_values_are_of_the_size_of_a_return(discount: float, size: flo
     assert critic.output.normalisation == "none"
     # Elsewhere that size is not known beforehand.
     _, foreign, _ = sample(counting_config())
-    assert foreign.module["critic"].unwrapped().output.normalisation == "popart"
+    assert foreign.module["critic"].unwrapped().output.normalisation == "running"
 
 
 @pytest.mark.parametrize("critic", ["shared", "own"])

@@ -88,7 +88,7 @@ def local_state(algorithm: Any) -> dict[str, Any]:
 
 
 def test_two_learners_and_a_remote_runner_stay_equal() -> None:
-    config = configure(memory="gru", normalisation="popart", env_runners=1)
+    config = configure(memory="gru", normalisation="running", env_runners=1)
     config.learners(num_learners=2)
     algorithm: Any = build_quietly(config)
     try:

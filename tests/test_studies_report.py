@@ -98,7 +98,7 @@ def test_sentences_tell_apart_what_the_intervals_do() -> None:
     study = make_small_study(seeds=4, best_of={})
     source = Source(study, rows_of(profits), None)
     (sentence,) = headline(source, make_lines(study, source.rows))
-    assert sentence.startswith("base, against plain. Less: PopArt, fast (-9")
+    assert sentence.startswith("base, against plain. Less: rates, fast (-9")
     assert "not told apart: slow (" in sentence
     single = Source(study, rows_of({"plain": [1.0], "slow": [2.0]}), None)
     (sentence,) = headline(single, make_lines(study, single.rows))

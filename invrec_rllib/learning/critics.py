@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from invrec_rllib.errors import InputError
 
-Normalisation: TypeAlias = Literal["none", "running", "popart"]
-NORMALISATIONS: tuple[Normalisation, ...] = ("none", "running", "popart")
+Normalisation: TypeAlias = Literal["none", "running"]
+NORMALISATIONS: tuple[Normalisation, ...] = ("none", "running")
 # Below these a spread is rounding error of float32, or of targets that are all but equal.
 MIN_STD, MIN_STD_OF_MEAN = 1e-4, 1e-3
 
@@ -36,8 +36,6 @@ class ValueOutput(nn.Module):
 
     - "none": nothing.
     - "running": they follow the mean and the standard deviation of the targets; values move with them.
-    - "popart": they follow the targets, and w and b are rescaled so that no value moves. The first update
-      moves them: what an untrained critic says is not worth keeping, and would have to be unlearned.
 
     Losses are best taken of `normalise(values)` and `normalise(targets)`: of the order of 1 whatever the
     rewards' unit, with agents of unlike rewards weighing alike.
@@ -53,7 +51,8 @@ class ValueOutput(nn.Module):
     Raises:
         InputError: an unknown normalisation, or a rate, scale or number out of range.
 
-    Source: van Hasselt et al. 2016, arXiv:1602.07714, section 2.2.
+    Source: van Hasselt et al. 2016, arXiv:1602.07714, section 2.1; without their rescaling of w and b (PopArt), which
+    earned no more on `paper`.
     """
 
     mean: Tensor
@@ -150,9 +149,5 @@ class ValueOutput(nn.Module):
         self.mean.copy_(old_mean + weight * shift)
         floor = (MIN_STD_OF_MEAN * self.mean.abs()).clamp(min=MIN_STD)
         self.std.copy_(torch.where(seen, torch.maximum(self.variance.sqrt(), floor), old_std))
-        if self.normalisation == "popart" and int(self.num_updates) > 1:
-            self.linear.weight.mul_((old_std / self.std)[:, None])
-            self.linear.bias.copy_((old_std * self.linear.bias + old_mean - self.mean) / self.std)
-            return stay
         scale = self.std / old_std
         return Moved(scale, self.mean - scale * old_mean)

@@ -80,8 +80,10 @@ class TrainSettings(BaseModel):
         description="One critic of the global state for both agents, one for each, or one for each of its own "
         "observations (mtmappo).",
     )
-    normalisation: Literal["none", "running", "popart"] = Field(
-        default="none", description="Of the critic's targets (mtmappo)."
+    normalisation: Literal["none", "running"] = Field(
+        default="none",
+        description="Of the critic's targets by their running mean and deviation (mtmappo); worth it where rewards "
+        "are far from 1.",
     )
     value_clip: Positive | None = Field(
         default=None, description="Bound on a value's change per update, in normalised units; null: none."

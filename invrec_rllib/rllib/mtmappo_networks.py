@@ -38,7 +38,7 @@ class Networks:
         initial_std: spread of continuous actions before training, for all policies or by policy; None: 0.2 for
             orders and 0.8 for slates, and 0.5 elsewhere.
         memory, memory_size, max_seq_len: see `MTMAPPOConfig.memory`.
-        normalisation: "none", "running" or "popart", see `learning.critics.ValueOutput`; None: "popart" where the
+        normalisation: "none" or "running", see `learning.critics.ValueOutput`; None: "running" where the
             size of returns is not known beforehand, that is elsewhere than in `invrec_v0`.
     """
 
@@ -267,7 +267,7 @@ def _mlp_critic(networks: Networks, seen: gym.Space[Any]) -> dict[str, Any]:
         "network": "mlp",
         "input": _input("critic", seen),
         "hidden_sizes": list(networks.hidden_sizes),
-        "normalisation": networks.normalisation or "popart",
+        "normalisation": networks.normalisation or "running",
     }
 
 
