@@ -10,7 +10,7 @@
 # What it assumes:
 #   - the repository and its virtual environment .venv (extras [report,cluster], constraints.txt) in a folder that
 #     all nodes see, and Python 3.11, Ray 2.60.0 and torch 2.13.0 in it;
-#   - a shared folder $SCRATCH for the results, which exists;
+#   - a home that all nodes see, and a shared folder $SCRATCH for the results;
 #   - whole nodes (--exclusive): `ray symmetric-run` ends with `ray stop`, which ends every Ray of yours on a node;
 #   - a network among the nodes that outsiders cannot reach. Other users of the machine can: Ray refuses whoever
 #     does not have this job's token, which lies in a file that only you can read and goes with the job.
@@ -21,6 +21,7 @@
 #SBATCH --nodes=3
 #SBATCH --ntasks-per-node=1
 #SBATCH --exclusive
+#SBATCH --no-kill
 #SBATCH --time=08:00:00
 #SBATCH --output=%x-%j.log
 set -euo pipefail
@@ -34,17 +35,19 @@ fi
 . .venv/bin/activate
 
 RAY_AUTH_MODE=token
-RAY_AUTH_TOKEN_PATH="$PWD/.ray-token-$SLURM_JOB_ID"
+RAY_AUTH_TOKEN_PATH="$HOME/.ray/token-of-job-$SLURM_JOB_ID"
 # Slow nodes get five minutes to join.
 RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 export RAY_AUTH_MODE RAY_AUTH_TOKEN_PATH RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT
+mkdir -p "$HOME/.ray"
 trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
 python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$RAY_AUTH_TOKEN_PATH"
 
 head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 
-# One Ray per node, the first of them the head; the command runs on the head alone. No dashboard.
-srun --kill-on-bad-exit=0 ray symmetric-run \
+# One Ray per node with all of its cores, the first of them the head; the command runs on the head alone. No
+# dashboard. A node that fails takes its trials with it, not the job.
+srun --no-kill --kill-on-bad-exit=0 --cpus-per-task="$SLURM_CPUS_ON_NODE" ray symmetric-run \
   --address "$head_node:6379" \
   --min-nodes "$SLURM_JOB_NUM_NODES" \
   --num-cpus "$SLURM_CPUS_ON_NODE" \
