@@ -43,7 +43,7 @@ mkdir -p "$HOME/.ray"
 trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
 python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$RAY_AUTH_TOKEN_PATH"
 
-head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+read -r head_node < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 
 # One Ray per node with all of its cores, the first of them the head; the command runs on the head alone. No
 # dashboard. A node that fails takes its trials with it, not the job.

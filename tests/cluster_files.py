@@ -13,7 +13,9 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "cluster"
 LAUNCHER = ("aws.yaml", "gcp.yaml", "on_premises.yaml")
-KUBERNETES = tuple(f"kubernetes/{name}.yaml" for name in ("ray_cluster", "ray_cluster_fault_tolerant", "ray_job"))
+KUBERNETES = tuple(
+    f"kubernetes/{name}.yaml" for name in ("ray_cluster", "ray_cluster_fault_tolerant", "ray_job")
+)
 POLICY = "kubernetes/network_policy.yaml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_FILE = "~/.ray/auth_token"
@@ -31,7 +33,7 @@ SECRETS = {
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     "a key of a service account": r'"private_key(?:_id)?"',
     "a token": r"\b[0-9a-fA-F]{32,}\b",
-    "a secret in plain text": r"(?i)(?:token|password|secret|api_?key)[\"']?\s*[:=]\s*[\"']?[A-Za-z0-9+/_-]{8,}",
+    "a secret in plain text": r"(?i)(?:token|password|secret|api_?key)[\"']? *[:=] *[\"']?[A-Za-z0-9+/_-]{8,}",
 }
 
 
@@ -45,7 +47,7 @@ def documents(text: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(text))
 
 
-def tested_versions() -> dict[str, str]:
+def pinned_versions() -> dict[str, str]:
     """Versions by name: all of constraints.txt, the Python it was tested on, and this project's own."""
     text = (ROOT / "constraints.txt").read_text("utf-8")
     versions = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
@@ -63,7 +65,7 @@ def versions_named(text: str) -> dict[str, set[str]]:
 
 def version_faults(text: str) -> list[str]:
     """Versions of a file that are not those that were tested together."""
-    tested = tested_versions()
+    tested = pinned_versions()
     return [
         f"{name} {version}: constraints.txt has {tested[name]}"
         for name, versions in versions_named(text).items()
@@ -73,7 +75,11 @@ def version_faults(text: str) -> list[str]:
 
 def secret_faults(text: str) -> list[str]:
     """What looks like a credential."""
-    return [f"{what}: {found[0][:12]}..." for what, pattern in SECRETS.items() if (found := re.search(pattern, text))]
+    return [
+        f"{what}: {found[0][:12]}..."
+        for what, pattern in SECRETS.items()
+        if (found := re.search(pattern, text))
+    ]
 
 
 def header(text: str) -> str:
@@ -81,7 +87,6 @@ def header(text: str) -> str:
     lines = text.removeprefix("#!/usr/bin/env bash\n").splitlines()
     end = next((index for index, line in enumerate(lines) if not line.startswith("#")), len(lines))
     return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines[:end])
-
 
 
 def start_commands(config: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -124,7 +129,6 @@ def dashboard_faults(words: Sequence[str]) -> list[str]:
     return [] if host in LOOPBACK else [f"the dashboard listens on {host}"]
 
 
-
 def ray_clusters(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Specifications of the Ray clusters of a document."""
     if document["kind"] == "RayCluster":
@@ -162,7 +166,10 @@ def kubernetes_faults(document: Mapping[str, Any], policy: Mapping[str, Any]) ->
         faults += ray_cluster_faults(cluster)
     for name, template in pod_templates(document):
         faults += [f"{name}: {fault}" for fault in pod_faults(template["spec"])]
-        if template["metadata"]["labels"].get(PART_OF) != policy["spec"]["podSelector"]["matchLabels"][PART_OF]:
+        if (
+            template["metadata"]["labels"].get(PART_OF)
+            != policy["spec"]["podSelector"]["matchLabels"][PART_OF]
+        ):
             faults.append(f"{name}: no network policy holds for it")
     return faults
 
@@ -235,12 +242,13 @@ def policy_faults(policy: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-
 def slurm_faults(text: str) -> list[str]:
     """Breaches of the batch script."""
     code = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     faults = []
-    if "RAY_AUTH_MODE=token\n" not in code or not re.search(r"^export .*\bRAY_AUTH_MODE\b", code, re.MULTILINE):
+    if "RAY_AUTH_MODE=token\n" not in code or not re.search(
+        r"^export .*\bRAY_AUTH_MODE\b", code, re.MULTILINE
+    ):
         faults.append("no token authentication")
     if "umask 077" not in code:
         faults.append("others may read the token")
@@ -262,7 +270,9 @@ def dockerfile_faults(text: str, ignored: str) -> list[str]:
     users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
     if not users or not re.fullmatch(r"[1-9]\d*(:\d+)?", users[-1]):
         faults.append("the image runs as root, or as a name that Kubernetes cannot judge")
-    if re.findall(r"^FROM (\S+)", text, re.MULTILINE) != re.findall(r"^FROM (\S+:[\d.]+\S*)", text, re.MULTILINE):
+    if re.findall(r"^FROM (\S+)", text, re.MULTILINE) != re.findall(
+        r"^FROM (\S+:[\d.]+\S*)", text, re.MULTILINE
+    ):
         faults.append("a base without a version")
     if not re.search(r"^ENV .*\bRAY_AUTH_MODE=token\b", text, re.MULTILINE):
         faults.append("Ray starts without token authentication")

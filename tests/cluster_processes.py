@@ -174,7 +174,9 @@ class ProcessCluster:
         if node in self.workers:
             self.workers.remove(node)
 
-    def run(self, command: Sequence[str], *, seconds: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: Sequence[str], *, seconds: float = PATIENCE_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command that uses the cluster, and wait for its end."""
         return subprocess.run(
             command, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
@@ -197,7 +199,11 @@ class ProcessCluster:
         ]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         node = Node(name, process, log)
         try:
