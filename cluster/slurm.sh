@@ -45,11 +45,10 @@ python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$RAY_AUTH_TOK
 
 read -r head_node < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 
-# One Ray per node with all of its cores, the first of them the head; the command runs on the head alone. No
-# dashboard. A node that fails takes its trials with it, not the job.
+# One Ray per node with all of its cores, the first of them the head; the command runs on the head alone. The
+# dashboard listens on its loopback. A node that fails takes its trials with it, not the job.
 srun --no-kill --kill-on-bad-exit=0 --cpus-per-task="$SLURM_CPUS_ON_NODE" ray symmetric-run \
   --address "$head_node:6379" \
   --min-nodes "$SLURM_JOB_NUM_NODES" \
   --num-cpus "$SLURM_CPUS_ON_NODE" \
-  --include-dashboard false \
   -- "$@"

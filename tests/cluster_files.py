@@ -124,8 +124,10 @@ def launcher_faults(config: Mapping[str, Any]) -> list[str]:
 
 def dashboard_faults(words: Sequence[str]) -> list[str]:
     """An address of the dashboard, in a `ray start`, that others reach. The job API is a part of the dashboard."""
-    options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
-    host = options.get("--dashboard-host", "127.0.0.1")
+    options = " ".join(words).replace("=", " ").split()
+    given = "--dashboard-host" in options
+    # Without the option, Ray's own default: loopback.
+    host = options[options.index("--dashboard-host") + 1] if given else LOOPBACK[0]
     return [] if host in LOOPBACK else [f"the dashboard listens on {host}"]
 
 
@@ -254,9 +256,7 @@ def slurm_faults(text: str) -> list[str]:
         faults.append("others may read the token")
     if "trap 'rm -f \"$RAY_AUTH_TOKEN_PATH\"' EXIT" not in code:
         faults.append("the token stays")
-    if "--include-dashboard false" not in code:
-        faults.append("a dashboard that nobody asked for")
-    return faults
+    return faults + dashboard_faults(shlex.split(code[code.index("\nsrun ") :]))
 
 
 def dockerfile_faults(text: str, ignored: str) -> list[str]:

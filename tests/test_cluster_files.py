@@ -493,7 +493,8 @@ def test_the_batch_script_is_safe() -> None:
         ("export RAY_AUTH_MODE ", "export ", "no token authentication"),
         ("umask 077", "umask 022", "others may read the token"),
         ("trap ", ": ", "the token stays"),
-        ("--include-dashboard false", "--dashboard-host 0.0.0.0", "a dashboard that nobody asked for"),
+        ("--num-cpus", "--dashboard-host 0.0.0.0 --num-cpus", "the dashboard listens on 0.0.0.0"),
+        ("--num-cpus", "--dashboard-host=10.0.0.1 --num-cpus", "the dashboard listens on 10.0.0.1"),
     ],
 )
 def test_an_unsafe_batch_script_is_found(old: str, new: str, fault: str) -> None:

@@ -101,7 +101,8 @@ def test_ray_starts_on_all_nodes_with_options_that_it_knows(tmp_path: Path) -> N
     options = curate_and_validate_ray_start_args([*finished.ray_start, "--", *finished.sweep])
     context = start.make_context("start", [word for word in options if word not in finished.sweep])
     assert context.params["num_cpus"] == 64
-    assert context.params["include_dashboard"] is False
+    # All nodes get the same options, and Ray's workers refuse to start with this one.
+    assert context.params["include_dashboard"] is None
 
 
 def test_the_head_runs_the_sweep(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import ray
 from pettingzoo import ParallelEnv
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
@@ -402,6 +403,17 @@ def test_a_local_ray_too_small_for_the_job_is_refused_before_it_starts() -> None
 def test_cpus_cannot_be_declared_to_a_cluster_that_runs_already() -> None:
     with pytest.raises(InputError, match="num_cpus=2 is for a local Ray only; the cluster at"):
         start_ray(2, address="192.0.2.1:6379")
+
+
+def test_a_local_ray_has_a_dashboard_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With the extra [cluster], Ray would start one by itself: seconds per start, and a port.
+    asked = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: asked.append(options["include_dashboard"]))
+    monkeypatch.setattr(ray, "cluster_resources", dict)
+    start_ray(1)
+    start_ray(1, include_dashboard=True)
+    assert asked == [False, True]
 
 
 @pytest.mark.slow
