@@ -8,9 +8,11 @@ import json
 import math
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
@@ -23,6 +25,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.learning.settings import TrainSettings, load_settings
 from invrec_rllib.scenario import Scenario, load_scenario, save_scenario
 from invrec_rllib.scenario.files import is_taken, write_text_atomically
+from invrec_rllib.seals import DamagedCheckpointWarning, damage, seal
 
 _PACKAGES = ("invrec-rllib", "ray", "torch", "numpy", "pettingzoo", "gymnasium")
 _CHECKPOINT = "iteration_{:06d}"
@@ -147,6 +150,10 @@ class RunDir:
         self.trajectory_file.unlink(missing_ok=True)
         for part in self.checkpoints.glob(f"{_PART}*"):
             shutil.rmtree(part, ignore_errors=True)
+        # Damaged ones, which training writes again: out of the way, but not lost.
+        for later in self._complete_checkpoints():
+            if iteration_of(later) > iteration:
+                later.replace(later.with_name(f"damaged_{later.name}_{secrets.token_hex(4)}"))
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""
@@ -155,7 +162,7 @@ class RunDir:
     def save_checkpoint(self, iteration: int, write: Callable[[Path], None]) -> Path:
         """Let `write` fill a folder, and give it its name only when it is complete.
 
-        The two newest checkpoints are kept.
+        It is sealed with checksums. The two newest checkpoints are kept.
         """
         target = self.checkpoints / _CHECKPOINT.format(iteration)
         if target.is_dir():
@@ -164,6 +171,7 @@ class RunDir:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         write(part)
+        seal(part)
         part.rename(target)
         for old in self._complete_checkpoints()[:-2]:
             shutil.rmtree(old)
@@ -174,15 +182,25 @@ class RunDir:
         return bool(self._complete_checkpoints())
 
     def latest_checkpoint(self) -> Path:
-        """The newest complete checkpoint.
+        """The newest complete checkpoint whose files are what was written.
 
         Raises:
-            InputError: there is none yet.
+            InputError: there is none yet, or all are damaged.
+
+        Warns:
+            DamagedCheckpointWarning: a newer one is damaged; the message says how.
         """
-        complete = self._complete_checkpoints()
-        if not complete:
-            raise InputError(f"{self.path} has no checkpoint yet")
-        return complete[-1]
+        faults: list[str] = []
+        for checkpoint in reversed(self._complete_checkpoints()):
+            if (fault := damage(checkpoint)) is None:
+                for message in faults:
+                    text = f"{message}; {checkpoint.name} before it is taken"
+                    warnings.warn(text, DamagedCheckpointWarning, stacklevel=2)
+                return checkpoint
+            faults.append(f"checkpoint {checkpoint} is damaged: {fault}")
+        if faults:
+            raise InputError(f"no checkpoint of {self.path} can be used: {'; '.join(faults)}")
+        raise InputError(f"{self.path} has no checkpoint yet")
 
     def _complete_checkpoints(self) -> list[Path]:
         return sorted(self.checkpoints.glob("iteration_*"))
@@ -243,9 +261,17 @@ def iteration_of(checkpoint: Path) -> int:
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Path:
-    """A checkpoint from its own path, or the newest of a run's folder."""
+    """A checkpoint from its own path, or the newest of a run's folder.
+
+    Raises:
+        InputError: the checkpoint is damaged, or the run has none that is not.
+    """
     given = Path(path).expanduser().resolve()
-    return RunDir.open(given).latest_checkpoint() if (given / "settings.yaml").is_file() else given
+    if (given / "settings.yaml").is_file():
+        return RunDir.open(given).latest_checkpoint()
+    if (fault := damage(given)) is not None:
+        raise InputError(f"checkpoint {given} is damaged: {fault}")
+    return given
 
 
 def describe_machine() -> dict[str, Any]:

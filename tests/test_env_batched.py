@@ -9,7 +9,7 @@ import pytest
 from env_worlds import everything
 
 from invrec_rllib.env import parallel_env
-from invrec_rllib.env.batched import Look, Moved
+from invrec_rllib.env.batched import Look, Moved, check_finite
 from invrec_rllib.env.batched_invrec import BatchedInvRec
 from invrec_rllib.errors import InputError
 from invrec_rllib.scenario import Scenario, build_scenario, load_scenario
@@ -184,3 +184,30 @@ def test_wrong_actions_and_sizes_are_refused() -> None:
         batch.step({**good, "inventory": wrong})
     with pytest.raises(InputError, match="num_envs is 0"):
         BatchedInvRec({"scenario": "tiny"}, num_envs=0, next_seed=lambda env: 0)
+
+
+def one_step(*, rewards: Any = (0.0, 0.0), seen: Any = ((0.0, 1.0), (2.0, 3.0)), final: Any = None) -> Moved:
+    def look(values: Any) -> Look:
+        return Look({"a": np.asarray(values)}, None, None)
+
+    no = np.zeros(2, np.bool_)
+    return Moved(look(seen), {"a": np.array(rewards)}, no, no, None if final is None else look(final), {})
+
+
+@pytest.mark.parametrize(
+    ("moved", "message"),
+    [
+        (one_step(rewards=(0.0, np.nan)), r"the reward of 'a' must be finite, but holds nan in row 1 of 2"),
+        (one_step(seen=((0.0, -np.inf), (0.0, 0.0))), r"the observation of 'a' .* holds -inf in row 0 of 2"),
+        (one_step(final=((np.nan, 0.0),)), r"the final observation of 'a' .* holds nan in row 0 of 1"),
+    ],
+)
+def test_what_is_no_number_is_named(moved: Moved, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_finite(moved)
+
+
+def test_numbers_whatever_their_size_and_whole_numbers_pass() -> None:
+    largest = float(np.finfo(np.float64).max)
+    check_finite(one_step(seen=((largest, largest), (largest, 0.0))))
+    check_finite(one_step(seen=((1, 2), (3, 4))))

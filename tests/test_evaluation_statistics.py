@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation import estimate_mean, paired_difference
+from invrec_rllib.evaluation.statistics import adjust_for_count, estimate_ratio, p_value
 
 
 def test_t_interval_of_a_small_sample_is_the_one_of_the_textbook() -> None:
@@ -95,3 +97,56 @@ def test_unpaired_arrays_and_impossible_confidences_are_refused() -> None:
         paired_difference([1.0, 2.0], [1.0])
     with pytest.raises(InputError, match=r"between 0 and 1, got 95"):
         estimate_mean([1.0, 2.0], confidence=95)
+
+
+def test_p_values_are_those_of_students_t() -> None:
+    sample = np.random.default_rng(3).normal(0.3, 1.0, 40)
+    estimate = estimate_mean(sample)
+    for sign, alternative in ((0, "two-sided"), (1, "greater"), (-1, "less")):
+        expected = stats.ttest_1samp(sample, 0.0, alternative=alternative).pvalue
+        assert p_value(estimate, count=40, sign=sign) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "sign", "expected"),
+    [
+        ([0.0, 0.0], 1, 1.0),
+        ([2.0, 2.0], 1, 0.0),
+        ([2.0, 2.0], -1, 1.0),
+        ([-2.0, -2.0], 0, 0.0),
+        ([], 0, 1.0),
+        ([1.0], 0, 1.0),
+    ],
+)
+def test_samples_without_spread_are_sure_or_say_nothing(
+    values: list[float], sign: int, expected: float
+) -> None:
+    assert p_value(estimate_mean(values), count=len(values), sign=sign) == expected
+
+
+def test_p_values_are_adjusted_step_by_step() -> None:
+    # By hand: 4 x 0.01; 3 x 0.02; 2 x 0.03; then 0.04, which must not fall below the one before.
+    assert adjust_for_count([0.04, 0.01, 0.03, 0.02]).tolist() == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert adjust_for_count([0.6, 0.9]).tolist() == [1.0, 1.0]
+    assert adjust_for_count([]).tolist() == []
+
+
+def test_the_adjustment_is_that_of_statsmodels() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    values = np.random.default_rng(1).uniform(size=30) ** 4
+    assert adjust_for_count(values) == pytest.approx(multitest.multipletests(values, method="holm")[1])
+
+
+def test_a_ratio_of_means_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(2)
+    covered = 0
+    for _ in range(400):
+        below = rng.uniform(1.0, 3.0, 50)
+        estimate = estimate_ratio(0.7 * below + rng.normal(0.0, 0.5, 50), below)
+        covered += estimate.low < 0.7 < estimate.high
+    # 95 % of 400, with three standard deviations of slack.
+    assert 366 <= covered <= 394
+
+
+def test_a_ratio_to_nothing_is_not_a_number() -> None:
+    assert np.isnan(estimate_ratio([1.0, 2.0], [0.0, 0.0]).mean)

@@ -404,6 +404,34 @@ def test_a_failing_environment_is_restarted_only_if_the_configuration_says_so(
         failing.sample()
 
 
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_a_step_that_gives_no_number_is_a_failure_that_names_whose(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = counting_config(fragment=4)
+    failing = make_runner(BlockRunner, config)
+    runner = make_runner(BlockRunner, config.fault_tolerance(restart_failed_sub_environments=True))
+    failures = iter([False, True])
+    play = Counting.step
+
+    def step(self: Counting, action_dict: Any) -> Any:
+        observations, rewards, *flags = play(self, action_dict)
+        if next(failures, False):
+            spoilt = {"b": np.nan} if what == "reward" else {"b": np.full(2, np.inf, np.float32)}
+            (rewards if what == "reward" else observations).update(spoilt)
+        return (observations, rewards, *flags)
+
+    monkeypatch.setattr(Counting, "step", step)
+    (block,) = runner.sample()
+    assert all(
+        np.isfinite(values).all() for values in (*block.rewards.values(), *block.observations.values())
+    )
+    assert peek(runner.get_metrics())["num_env_step_failures"] == 1
+    failures = iter([True])
+    with pytest.raises(RuntimeError, match=f"the {what} of 'b' must be finite"):
+        failing.sample()
+
+
 class EachStep(RLlibCallback):
     def on_episode_step(self, **kwargs: Any) -> None:
         pass

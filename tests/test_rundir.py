@@ -10,6 +10,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rundir import RunDir, find_checkpoint, iteration_of
 from invrec_rllib.scenario import load_scenario
+from invrec_rllib.seals import SEAL, DamagedCheckpointWarning
 
 
 def new_run(path: Path) -> RunDir:
@@ -63,6 +64,50 @@ def test_the_two_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     for iteration in (5, 10, 15, 100):
         run.save_checkpoint(iteration, write_marker)
     assert [iteration_of(path) for path in sorted(run.checkpoints.iterdir())] == [15, 100]
+
+
+@pytest.mark.parametrize("harm", ["cut", "lost", "changed", "seal"])
+def test_a_damaged_checkpoint_is_found_and_the_one_before_it_taken(harm: str, tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    run.save_checkpoint(5, write_marker)
+    newest = run.save_checkpoint(10, write_marker)
+    marker = newest / "marker"
+    if harm == "cut":
+        marker.write_text("compl")
+    elif harm == "lost":
+        marker.unlink()
+    elif harm == "changed":
+        marker.write_text("Complete")
+    else:
+        (newest / SEAL).write_text('{"marker": ')
+    message = rf"iteration_000010 is damaged: {SEAL if harm == 'seal' else 'marker'}.*iteration_000005 before"
+    with pytest.warns(DamagedCheckpointWarning, match=message):
+        assert iteration_of(run.latest_checkpoint()) == 5
+    with pytest.raises(InputError, match="is damaged"):
+        find_checkpoint(newest)
+    # A run that goes on writes it again, and the damaged one is kept aside.
+    run.forget_after(5)
+    assert not newest.exists()
+    (kept,) = run.checkpoints.glob("damaged_*")
+    run.save_checkpoint(10, write_marker)
+    assert run.latest_checkpoint() == newest
+    assert kept.is_dir()
+
+
+def test_where_all_checkpoints_are_damaged_the_error_names_them(tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    for iteration in (5, 10):
+        (run.save_checkpoint(iteration, write_marker) / "marker").unlink()
+    with pytest.raises(
+        InputError, match=r"iteration_000010 is damaged: marker is missing; .*iteration_000005"
+    ):
+        run.latest_checkpoint()
+
+
+def test_files_that_were_added_are_no_damage(tmp_path: Path) -> None:
+    newest = new_run(tmp_path / "run").save_checkpoint(5, write_marker)
+    (newest / "notes").write_text("mine")
+    assert find_checkpoint(newest) == newest
 
 
 def test_a_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from invrec_rllib.cli import (
     backtesting,
+    behaving,
     bench,
     bounding,
     calibration,
@@ -18,6 +19,7 @@ from invrec_rllib.cli import (
     exporting,
     policy_tuning,
     reporting,
+    reproducing,
     scenarios,
     sensing,
     solving,
@@ -100,6 +102,7 @@ app.add_typer(scenario_app, name="scenario")
 training.add_command(app)
 evaluating.add_command(app)
 comparing.add_command(app)
+behaving.add_command(app)
 sensing.add_command(app)
 bounding.add_command(app)
 policy_tuning.add_command(app)
@@ -107,6 +110,7 @@ exporting.add_command(app)
 backtesting.add_command(app)
 solving.add_command(app)
 reporting.add_command(app)
+reproducing.add_command(app)
 study_app = typer.Typer(
     help="Compare ways to train: many runs with several seeds, their rows, a report.",
     epilog=examples(

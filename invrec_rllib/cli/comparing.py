@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table as RichTable
 
 from invrec_rllib.cli.assignments import parse_names
 from invrec_rllib.cli.console import FractionProgress, examples, help_of, results, say
 from invrec_rllib.cli.evaluating import DEFAULT_SEED, Contenders, find_contenders
 from invrec_rllib.cli.scenarios import load_with_lift
+from invrec_rllib.cli.tables import rich_table
 from invrec_rllib.cli.training import Information
 from invrec_rllib.errors import InputError
 from invrec_rllib.policies.registry import policy_names
 
 if TYPE_CHECKING:
     from invrec_rllib.evaluation.worth import Worth
-    from invrec_rllib.evaluation.worth_tables import Table
 
 _COORDINATED = ("coordinated", "optimal")
 
@@ -141,14 +139,5 @@ def _print(worth: Worth, *, as_json: bool) -> None:
         typer.echo(to_json(worth), nl=False)
         return
     for table in make_tables(worth):
-        results().print(_rich(table))
+        results().print(rich_table(table))
     results().print(basis(worth), soft_wrap=True, markup=False)
-
-
-def _rich(table: Table) -> RichTable:
-    drawn = RichTable(box=box.SIMPLE, title=table.title, title_justify="left", title_style="bold")
-    for k, name in enumerate(table.header):
-        drawn.add_column(name, justify="right" if k else "left")
-    for cells in table.rows:
-        drawn.add_row(*(cell.replace("[", "\\[") for cell in cells))
-    return drawn

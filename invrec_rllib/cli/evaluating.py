@@ -87,7 +87,7 @@ def evaluate(
         raise InputError("--json and --markdown exclude each other: give one")
     check_free(csv, force=force)
     found = find_contenders(policies, information=information.value if information else None)
-    world = load_with_lift(scenario or _common_scenario(found.trained), lift)
+    world = load_with_lift(scenario or common_scenario(found.trained, otherwise="grocery"), lift)
     provenance = found.provenance(world, also=baseline or ())
     with FractionProgress(work="episodes", amount=episodes) as progress:
         comparison = compare(
@@ -245,10 +245,15 @@ def find_trained(arguments: list[str]) -> dict[str, Trained]:
     return found
 
 
-def _common_scenario(trained: Mapping[str, Trained]) -> str | Scenario:
+def common_scenario(trained: Mapping[str, Trained], *, otherwise: str) -> str | Scenario:
+    """The world that all of them were trained in; of none that say so, `otherwise`.
+
+    Raises:
+        InputError: they were trained in different ones.
+    """
     worlds = {argument: pair.scenario for argument, pair in trained.items() if pair.scenario is not None}
     if not worlds:
-        return "grocery"
+        return otherwise
     first, world = next(iter(worlds.items()))
     for argument, other in worlds.items():
         if other != world:

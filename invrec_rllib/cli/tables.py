@@ -1,12 +1,27 @@
-"""A comparison of policies on a terminal."""
+"""Tables on a terminal."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 
 from invrec_rllib.cli.console import results
 from invrec_rllib.evaluation.comparison import Comparison, format_interval, format_percent
+
+if TYPE_CHECKING:
+    from invrec_rllib.evaluation.worth_tables import Table as Cells
+
+
+def rich_table(table: Cells) -> Table:
+    """Cells of text with their title; the first column to the left, the others to the right."""
+    drawn = Table(box=box.SIMPLE, title=table.title, title_justify="left", title_style="bold")
+    for k, name in enumerate(table.header):
+        drawn.add_column(name, justify="right" if k else "left")
+    for cells in table.rows:
+        drawn.add_row(*(cell.replace("[", "\\[") for cell in cells))
+    return drawn
 
 
 def comparison_table(comparison: Comparison) -> Table:

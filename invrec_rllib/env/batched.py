@@ -96,3 +96,22 @@ class BatchedEnv(Protocol):
     def close(self) -> None:
         """Release what the environments hold; can be called again."""
         ...
+
+
+def check_finite(moved: Moved) -> None:
+    """See that rewards and observations are numbers; one that is not would spoil all weights that learn from it.
+
+    Raises:
+        ValueError: a NaN or infinity; the message says whose, and in which row.
+    """
+    shown = {"observation": moved.look.observations}
+    if moved.final is not None:
+        shown["final observation"] = moved.final.observations
+    for kind, by_agent in {"reward": moved.rewards, **shown}.items():
+        for agent, values in by_agent.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                row = int(np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0])
+                worst = values[row][~np.isfinite(values[row])].flat[0]
+                raise ValueError(
+                    f"the {kind} of {agent!r} must be finite, but holds {worst} in row {row} of {len(values)}"
+                )

@@ -1,5 +1,6 @@
 """Policies on common random numbers: rollouts, statistics, comparisons."""
 
+from invrec_rllib.evaluation.behaviour import Behaviour, measure_behaviour
 from invrec_rllib.evaluation.compare import compare, summarise
 from invrec_rllib.evaluation.comparison import Comparison, Row, format_interval
 from invrec_rllib.evaluation.rollout import Rollout, rollout
@@ -10,6 +11,7 @@ from invrec_rllib.evaluation.worth import Worth, find_worth
 from invrec_rllib.scenario.files import scenario_sha256
 
 __all__ = [
+    "Behaviour",
     "Comparison",
     "Difference",
     "Estimate",
@@ -23,6 +25,7 @@ __all__ = [
     "find_worth",
     "format_interval",
     "load_trajectories",
+    "measure_behaviour",
     "paired_difference",
     "rollout",
     "save_trajectories",

@@ -26,7 +26,7 @@ _LARGEST_BLOCK = 1024
 # Arrays of (segments, products) that live at once in a period of an episode, seen by measuring.
 _CELL_ARRAYS = 16
 # Seeds of policies of different evaluations stay apart for up to this many episodes.
-_EPISODES_PER_SEED = 2**32
+EPISODES_PER_SEED = 2**32
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +103,8 @@ def rollout(
         )
     params = scenario if isinstance(scenario, Params) else compile_scenario(load_scenario(scenario))
     agent = make_policy(policy) if isinstance(policy, str) else policy
-    _check_information(agent, information)
-    size = max(block_episodes or _block_size(params), int(record))
+    check_information(agent, information)
+    size = max(block_episodes or block_size(params), int(record))
     blocks = []
     for start in range(0, episodes, size):
         count = min(size, episodes - start)
@@ -128,8 +128,12 @@ def rollout(
     return join_rollouts(blocks)
 
 
-def _check_information(policy: Policy, information: Information) -> None:
-    """A trained pair sees what it saw in training: shown beside others it must be the same."""
+def check_information(policy: Policy, information: Information) -> None:
+    """See that a trained pair is shown what it saw in training: beside others it must be the same.
+
+    Raises:
+        InputError: it is not.
+    """
     seen = getattr(policy, "information", information)
     if seen != information:
         raise InputError(
@@ -138,7 +142,8 @@ def _check_information(policy: Policy, information: Information) -> None:
         )
 
 
-def _block_size(params: Params) -> int:
+def block_size(params: Params) -> int:
+    """Episodes that are played side by side: as many as about 64 MB hold."""
     cells = params.num_segments * params.num_products
     bytes_per_episode = 8 * (_CELL_ARRAYS * cells + 4 * params.num_products * (params.pipeline_length + 4))
     return int(np.clip(_BLOCK_BYTES // bytes_per_episode, 1, _LARGEST_BLOCK))
@@ -158,7 +163,7 @@ def _play(
     params = simulator.params
     simulator.reset(seed=seed, episodes=range(first, first + count))
     observer = Observer(params, information=information)
-    memory = policy.begin(params, num_episodes=count, seed=seed * _EPISODES_PER_SEED + first)
+    memory = policy.begin(params, num_episodes=count, seed=seed * EPISODES_PER_SEED + first)
     totals = _Totals(count)
     recorder = _Recorder(record)
     while not simulator.done:

@@ -110,21 +110,75 @@ def paired_difference(values: ArrayLike, baseline: ArrayLike, *, confidence: flo
     second = second[finite]
     difference = first[finite] - second
     absolute = estimate_mean(difference, confidence=confidence)
-    return Difference(absolute, _percent(difference, second, absolute=absolute, confidence=confidence))
+    return Difference(absolute, _percent(difference, second, confidence=confidence))
 
 
-def _percent(
-    difference: FloatArray, baseline: FloatArray, *, absolute: Estimate, confidence: float
-) -> Estimate:
-    base = float(baseline.mean()) if len(baseline) else math.nan
+def _percent(difference: FloatArray, baseline: FloatArray, *, confidence: float) -> Estimate:
+    sign = math.copysign(100.0, float(baseline.mean())) if len(baseline) else math.nan
+    return estimate_ratio(sign * difference, baseline, confidence=confidence)
+
+
+def estimate_ratio(numerator: ArrayLike, denominator: ArrayLike, *, confidence: float = 0.95) -> Estimate:
+    """Ratio of two means over the same independent clusters, with its interval by the delta method.
+
+    With the ratio r = mean(a) / mean(b) the residuals a - r b carry its error.
+
+    Args:
+        numerator: sums a, one per episode, 1-D; finite.
+        denominator: sums b of the same episodes; finite.
+        confidence: between 0 and 1.
+
+    Returns:
+        The estimate; all NaN where the denominators have mean 0, error and interval NaN for fewer than 2 episodes.
+    """
+    _check_confidence(confidence)
+    above, below = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    base = float(below.mean()) if len(below) else math.nan
     if not base or math.isnan(base):
         return Estimate(math.nan, math.nan, math.nan, math.nan)
-    ratio = absolute.mean / abs(base)
-    if len(difference) < 2:
-        return Estimate(100.0 * ratio, math.nan, math.nan, math.nan)
-    residual = difference - ratio * math.copysign(1.0, base) * baseline
-    error = float(residual.std(ddof=1)) / math.sqrt(len(difference)) / abs(base)
-    return _t_interval(100.0 * ratio, 100.0 * error, count=len(difference), confidence=confidence)
+    ratio = float(above.mean()) / base
+    if len(above) < 2:
+        return Estimate(ratio, math.nan, math.nan, math.nan)
+    error = float((above - ratio * below).std(ddof=1)) / math.sqrt(len(above)) / abs(base)
+    return _t_interval(ratio, error, count=len(above), confidence=confidence)
+
+
+def adjust_for_count(p_values: ArrayLike) -> FloatArray:
+    """p-values adjusted for the number of tests, so that none of those below a level is false but with that chance.
+
+    The step-down method of Holm (1979), which holds however the tests depend on each other: the k-th smallest of n
+    is multiplied by n - k + 1, and none falls below a smaller one's.
+
+    Args:
+        p_values: in [0, 1], (n,).
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    raised = np.maximum.accumulate((len(values) - np.arange(len(values))) * values[order])
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(raised, 1.0)
+    return adjusted
+
+
+def p_value(estimate: Estimate, *, count: int, sign: int = 0) -> float:
+    """Chance of so large an estimate where there is no effect, by Student's t.
+
+    Args:
+        estimate: with its standard error.
+        count: of the episodes that it is based on.
+        sign: 1 or -1: effects of that sign alone count (one-sided); 0: of both.
+
+    Returns:
+        In [0, 1]; 1 where there is no estimate or nothing ever moves, 0 where all episodes agree on an effect.
+    """
+    if math.isnan(estimate.standard_error):
+        return 1.0
+    if estimate.standard_error == 0.0:
+        seen = abs(estimate.mean) if sign == 0 else sign * estimate.mean
+        return 0.0 if seen > 0.0 else 1.0
+    t = estimate.mean / estimate.standard_error
+    tail = 2.0 * stats.t.sf(abs(t), count - 1) if sign == 0 else stats.t.sf(sign * t, count - 1)
+    return float(tail)
 
 
 def _t_interval(mean: float, error: float, *, count: int, confidence: float) -> Estimate:

@@ -13,9 +13,12 @@ from invrec_rllib.policies.view import View
 from invrec_rllib.sim.params import Params
 from invrec_rllib.theory.dynamic_program import Solved, solve
 from invrec_rllib.theory.plan import Plan
+from invrec_rllib.theory.under_way import plan_expecting
 
 # Solved worlds that are kept, with tables of up to some megabytes each.
 _KEPT_WORLDS = 4
+# Plans for units under way that are kept, of all worlds together.
+_KEPT_DELIVERIES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,11 @@ class DPPolicy:
 
 @dataclass(frozen=True)
 class OptimalPolicy:
-    """The firm's best plan, solved when an episode begins; exposures on a grid of quarters."""
+    """The firm's best plan, solved when an episode begins; exposures on a grid of quarters.
+
+    Playing, it meets no other states than those of its plan. It also answers where units are under way that it did
+    not order, exactly, and where there is more stock than the plan considers, as if there was the most of that.
+    """
 
     name: str = "optimal"
 
@@ -64,7 +71,13 @@ class OptimalPolicy:
 
     def act(self, view: View, memory: Plan) -> Decision:
         """Look the decision up."""
-        return _look_up(memory, view, memory)
+        decision = _look_up(memory, view, memory)
+        coming = view.state.on_order.sum(axis=2)
+        for units in np.unique(coming[coming.any(axis=1)], axis=0):
+            expecting = _look_up(_expecting(view.params, tuple(units.tolist())), view, memory)
+            met = (coming == units).all(axis=1)
+            decision.order[met], decision.exposure[met] = expecting.order[met], expecting.exposure[met]
+        return decision
 
 
 @lru_cache(maxsize=_KEPT_WORLDS)
@@ -77,9 +90,17 @@ def solved_world(params: Params) -> Solved:
     return solve(params)
 
 
+@lru_cache(maxsize=_KEPT_DELIVERIES)
+def _expecting(params: Params, units: tuple[int, ...]) -> Plan:
+    """The best plan where units join the next period, by product."""
+    first, second = (*units, 0)[:2]
+    return plan_expecting(solved_world(params).plan.world, (first, second))
+
+
 def _look_up(plan: Plan, view: View, memory: Plan | None) -> Decision:
-    world, on_hand = plan.world, view.state.on_hand
-    products = on_hand.shape[1]
+    world, products = plan.world, view.state.on_hand.shape[1]
+    # More than the plan considers counts as the most that it does.
+    on_hand = np.minimum(view.state.on_hand, world.stock_limit[:products])
     # Of a single product the second axis has one entry.
     at = (view.state.period, on_hand[:, 0], on_hand[:, 1] if products > 1 else np.zeros_like(on_hand[:, 0]))
     order = world.orders[plan.order[at]][:, :products]

@@ -106,3 +106,9 @@ def percent(axes: Axes, axis: str) -> None:
     """Write shares on an axis ("x" or "y") as percentages."""
     formatter = require("matplotlib.ticker", extra="report").PercentFormatter(1.0, decimals=0)
     getattr(axes, f"{axis}axis").set_major_formatter(formatter)
+
+
+def whole_numbers(axes: Axes, axis: str) -> None:
+    """Mark an axis ("x" or "y") at whole numbers only."""
+    locator = require("matplotlib.ticker", extra="report").MaxNLocator("auto", integer=True)
+    getattr(axes, f"{axis}axis").set_major_locator(locator)

@@ -12,7 +12,7 @@ from ray.rllib.env.env_runner import NUM_ENV_STEP_FAILURES_LIFETIME
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER
 
-from invrec_rllib.env.batched import Array, BatchedEnv, Look, Moved
+from invrec_rllib.env.batched import Array, BatchedEnv, Look, Moved, check_finite
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.allocation import keep_freed_memory
 from invrec_rllib.rllib.batch_facade import BatchFacade
@@ -292,12 +292,16 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
     def _step(self, actions: dict[str, Array]) -> Moved | None:
         """Step the batch; None where it failed and was made anew, as `restart_failed_sub_environments` asks.
 
+        A reward or observation that is no number is a failure too.
+
         Raises:
             InputError: the environment refuses what it was given.
             RuntimeError: it failed otherwise, and is not to be restarted.
         """
         try:
-            return self._running_batch.step(actions)
+            moved = self._running_batch.step(actions)
+            check_finite(moved)
+            return moved
         except InputError:
             raise
         except Exception as error:
