@@ -29,16 +29,17 @@ ROOMS = (
     "report",
     "rundir",
     "runlog",
+    "learning_pair",
     "training",
-    "tuning",
     "studies",
+    "tuning",
     "benchmarks",
     "cli",
     "examples",
 )
 FREE = ("errors",)
 # What drives RLlib's own algorithms from outside: training runs them, the benchmark measures its stock path.
-USES_RLLIB = ("rllib", "training", "tuning", "benchmarks", "examples")
+USES_RLLIB = ("rllib", "learning_pair", "training", "tuning", "benchmarks", "examples")
 USES_TORCH = ("learning", *USES_RLLIB)
 # Studies run side by side under Ray, and leave RLlib to training.
 USES_RAY = (*USES_RLLIB, "studies", "cli")
