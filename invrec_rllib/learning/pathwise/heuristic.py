@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.special import ndtr
 
 from invrec_rllib.learning.pathwise.slates import soft_slots
-from invrec_rllib.learning.pathwise.world import World, WorldState
+from invrec_rllib.learning.pathwise.world import World, WorldState, straight_through
 from invrec_rllib.policies.base_stock import _constants
 from invrec_rllib.policies.coordinated import CoordinatedParameters, _cost_in_vain
 from invrec_rllib.policies.demand_plan import Lookahead, Window, long_run_demand, margin_slates, total_demand
@@ -51,6 +51,9 @@ class Heuristic:
     def __init__(self, world: World, chosen: CoordinatedParameters) -> None:
         self.world, params = world, world.params
         self.chosen = chosen
+        self.rounds = 3
+        self.envelope = True
+        self.backward_temperature = 0.2
         self.cv = params.scenario.demand.noise_cv
         self.long_run_np = long_run_demand(params, cost_weight=chosen.cost_weight)
         self.long_run = world.tensor(self.long_run_np)
@@ -73,7 +76,8 @@ class Heuristic:
         params = self.world.params
         a = affinity.detach().double().numpy()
         wished = margin_slates(params, a, cost_weight=self.chosen.cost_weight, period=t)
-        return self.world.tensor(total_demand(params, a, wished, period=t)) / self.periods[t].now
+        wished = self.world.tensor(wished)
+        return self.world.mean_demand(affinity, wished, period=t).sum(dim=1) / self.periods[t].now
 
     def variance(self, demand: Tensor) -> Tensor:
         return demand + (self.cv * demand) ** 2
@@ -103,35 +107,20 @@ class Heuristic:
         spare_var = here.resupply.variance(self.cv, self.long_run, free)
         features = self.features(state, here, free, position, wanted / wanted_sd, limited, left_over,
                                  spare / torch.sqrt(spare_var + self.variance(now) + 0.25), fixed)
-        level_shift, value_shift, log_cap, cap_shift = correct(features)
-        fixed = fixed + value_shift * w.price[t]
-        # slates
-        affinity_zero = affinity
-        unexposed = w.attraction(affinity_zero, torch.zeros_like(affinity), period=t)
-        gained = w.attraction(affinity_zero, torch.ones_like(affinity), period=t) - unexposed
-        rent = params.scenario.recommendation.exposure_cost
-        exposure = state.last_exposure
-        for step in range(_ROUNDS):
-            weight = w.attraction(affinity, exposure, period=t)
-            visitors = w.visitors[t] / (1.0 + weight.sum(dim=-1, keepdim=True))
-            seg_demand = weight * visitors
-            demand = seg_demand.sum(dim=1)
-            variance = self.variance(demand) + 0.25
-            served = ndtr((available - demand) / (p["served_spread"] * torch.sqrt(variance)))
-            spread = p["shortage_spread"] * torch.sqrt(variance + spare_var)
-            sale = fixed - charge * ndtr((demand - spare) / spread)
-            if params.scenario.supply.capacity is not None:
-                kept = torch.relu(available - demand)
-                if state.on_order:
-                    kept = kept + state.on_order[0]
-                full = ndtr((kept.sum(dim=1) - params.scenario.supply.capacity) / torch.sqrt(variance.sum(dim=1)))
-                sale = sale + p["storage_weight"] * params.scenario.supply.overflow_cost * full[:, None]
-            value = (served * sale - (1.0 - served) * lost)[:, None, :]
-            visitor = (seg_demand * value).sum(dim=-1, keepdim=True) / w.visitors[t].clamp(min=1e-9)
-            gain = gained * visitors * (value - visitor) - rent
-            scale = gain.detach().std(dim=-1, keepdim=True) + 1e-6
-            best = soft_slots(gain, params.slots, temperature=torch.exp(p["log_temperature"]) * scale)
-            exposure = best if step == 0 else exposure + 2.0 / (step + 2.0) * (best - exposure)
+        order_net, value_net = correct
+        level_shift, log_cap = order_net(features)
+        cut = torch.Tensor.detach if self.envelope else (lambda x: x)
+        # fixed without state gradient: recompute from detached pieces
+        fixed = w.price[t] - p["cost_weight"] * w.unit_cost + w.holding_cost
+        fixed = fixed + p["leftover_weight"] * cut(left_over) * (w.unit_cost - w.salvage_value)
+        if self.envelope:
+            lim = ndtr((p["mean_factor"] * (now + cover_mean) - position).detach() / (p["shortage_spread"] * wanted_sd.detach()) - w.max_order / (p["shortage_spread"] * wanted_sd.detach()))
+        else:
+            lim = limited
+        fixed = fixed - p["limit_weight"] * lim * missed
+        dstate = state._replace(on_hand=cut(state.on_hand), on_order=tuple(map(cut, state.on_order)), last_exposure=cut(state.last_exposure))
+        exposure = self.slates(dstate, cut(affinity), p, value_net, cut(features), fixed=fixed, charge=charge, lost=lost,
+                                   available=cut(available), spare=cut(spare), spare_var=cut(spare_var))
         demand = w.mean_demand(affinity, exposure, period=t).sum(dim=1)
         planned = p["plan_share"] * demand / here.now + (1.0 - p["plan_share"]) * free
         mean = demand + here.covered.mean(self.long_run, planned)
@@ -154,6 +143,50 @@ class Heuristic:
         if t % params.scenario.supply.review_periods:
             order = order * 0.0
         return order, exposure
+
+    def slates(self, state, affinity, p, value_net, features, *, fixed, charge, lost, available, spare, spare_var):
+        w, t = self.world, state.period
+        params, here = w.params, self.periods[t]
+        unexposed = w.attraction(affinity, torch.zeros_like(affinity), period=t)
+        gained = w.attraction(affinity, torch.ones_like(affinity), period=t) - unexposed
+        rent = params.scenario.recommendation.exposure_cost
+        organic = w.tensor(params.organic_demand)
+
+        def gains(exposure):
+            weight = w.attraction(affinity, exposure, period=t)
+            visitors = w.visitors[t] / (1.0 + weight.sum(dim=-1, keepdim=True))
+            seg_demand = weight * visitors
+            demand = seg_demand.sum(dim=1)
+            variance = self.variance(demand) + 0.25
+            z_served = (available - demand) / torch.sqrt(variance)
+            served = ndtr(z_served / p["served_spread"])
+            z_spare = (demand - spare) / torch.sqrt(variance + spare_var)
+            sale = fixed - charge * ndtr(z_spare / p["shortage_spread"])
+            if params.scenario.supply.capacity is not None:
+                kept = torch.relu(available - demand)
+                if state.on_order:
+                    kept = kept + state.on_order[0]
+                full = ndtr((kept.sum(dim=1) - params.scenario.supply.capacity) / torch.sqrt(variance.sum(dim=1)))
+                sale = sale + p["storage_weight"] * params.scenario.supply.overflow_cost * full[:, None]
+            base = served * sale - (1.0 - served) * lost
+            own = torch.stack([z_served, z_spare, demand / organic, base / w.price[t], served, ndtr(z_spare)], dim=-1)
+            seen = torch.cat([features, own.clamp(-5.0, 5.0).detach()], dim=-1)
+            value = (base + value_net(seen)[0] * w.price[t])[:, None, :]
+            visitor = (seg_demand * value).sum(dim=-1, keepdim=True) / w.visitors[t].clamp(min=1e-9)
+            gain = gained * visitors * (value - visitor) - rent
+            return gain, gain.detach().std(dim=-1, keepdim=True) + 1e-6
+
+        exposure = state.last_exposure
+        with torch.no_grad():
+            for step in range(self.rounds):
+                gain, scale = gains(exposure)
+                best = soft_slots(gain, params.slots, temperature=torch.exp(p["log_temperature"]) * scale)
+                exposure = best if step == 0 else exposure + 2.0 / (step + 2.0) * (best - exposure)
+        if not torch.is_grad_enabled():
+            return exposure
+        gain, scale = gains(exposure)
+        relaxed = soft_slots(gain, params.slots, temperature=self.backward_temperature * scale)
+        return straight_through(exposure, relaxed)
 
     def stored_quantile(self, here, capacity, mean, deviation):
         q = here.quantiles

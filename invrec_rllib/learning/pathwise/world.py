@@ -147,7 +147,12 @@ class World:
         if draws.noise is not None:
             mean = mean * self.tensor(draws.noise)[:, None, :]
         drawn = poisson_quantile(mean.detach().double().numpy(), draws.demand)
-        return straight_through(self.tensor(drawn), mean).sum(dim=1)
+        relaxed = mean.sum(dim=1)
+        self.bump = None
+        if torch.is_grad_enabled():
+            self.bump = torch.zeros_like(relaxed, requires_grad=True)
+            relaxed = relaxed + self.bump * (1.0 if draws.noise is None else self.tensor(draws.noise))
+        return straight_through(self.tensor(drawn.sum(axis=1)), relaxed)
 
     def _next_affinity(
         self, affinity: Tensor, exposure: Tensor, unmet_share: Tensor, draws: PeriodDraws
