@@ -10,6 +10,7 @@ from invrec_rllib.benchmarks.asynchronous import measure_asynchronous
 from invrec_rllib.benchmarks.fast_runner import measure_sampling
 from invrec_rllib.benchmarks.iteration import measure_iterations
 from invrec_rllib.benchmarks.memory import measure_memory
+from invrec_rllib.benchmarks.paths import built, fast_config, settings_of_whole_episodes
 from invrec_rllib.benchmarks.profiling import profile_iterations
 from invrec_rllib.benchmarks.runners import measure_runners
 from invrec_rllib.benchmarks.scale import measure_scale
@@ -119,3 +120,12 @@ def test_an_iteration_is_split_into_all_that_it_consists_of() -> None:
         spots = list(found["hot_spots"][path].values())
         assert spots == sorted(spots, reverse=True)
         assert 0.2 < sum(spots) <= 1.0
+
+
+def test_configurations_made_before_their_rays_run_in_each() -> None:
+    # The last test of the file: it stops the Ray that the others share.
+    stop_ray()
+    settings = settings_of_whole_episodes("tiny", envs=2, seed=0, env_runners=1)
+    for config in [fast_config(settings), fast_config(settings)]:
+        with built({"fast": config}, cpus=2) as algorithms:
+            assert algorithms["fast"].env_runner_group.num_healthy_remote_workers() == 1

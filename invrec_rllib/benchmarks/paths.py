@@ -20,6 +20,7 @@ from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rllib.algorithm import AGENTS, build_config, env_options, policy_of_agent
 from invrec_rllib.rllib.fast_sampling import fast_sampling
 from invrec_rllib.rllib.quiet import build_quietly, start_ray, stop_ray
+from invrec_rllib.rllib.register import register
 from invrec_rllib.scenario import load_scenario
 
 Config = TypeVar("Config", bound=AlgorithmConfig)
@@ -146,6 +147,8 @@ def built(configs: Mapping[str, AlgorithmConfig], *, cpus: int = 1) -> Iterator[
     torch.set_num_threads(1)
     running = ray.is_initialized()
     start_ray(cpus)
+    # A registration made before belongs to the Ray before.
+    register()
     algorithms: dict[str, Algorithm] = {}
     try:
         for name, config in configs.items():
