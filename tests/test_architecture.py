@@ -30,8 +30,8 @@ ROOMS = (
     "seals",
     "rundir",
     "runlog",
+    "learning_pair",
     "training",
-    "tuning",
     "studies",
     "reproduction",
     "benchmarks",
@@ -40,7 +40,7 @@ ROOMS = (
 )
 FREE = ("errors",)
 # What drives RLlib's own algorithms from outside: training runs them, the benchmark measures its stock path.
-USES_RLLIB = ("rllib", "training", "tuning", "benchmarks", "examples")
+USES_RLLIB = ("rllib", "learning_pair", "training", "benchmarks", "examples")
 USES_TORCH = ("learning", *USES_RLLIB)
 # Studies run side by side under Ray, and leave RLlib to training.
 USES_RAY = (*USES_RLLIB, "studies", "cli")

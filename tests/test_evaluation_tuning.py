@@ -53,7 +53,8 @@ def test_progress_rises_to_the_end() -> None:
 
 @pytest.mark.slow  # imports Ray
 def test_no_search_plays_the_episodes_of_training_or_of_an_evaluation() -> None:
-    from invrec_rllib.training import FINAL_SEED, VALIDATION_SEED
+    from invrec_rllib.learning_pair import VALIDATION_SEED
+    from invrec_rllib.training import FINAL_SEED
 
     searched = range(tuning._SEARCH_SEED, tuning._SEARCH_SEED + tuning._LARGEST_SEED + 1)
     validated = range(tuning._VALIDATION_SEED, tuning._VALIDATION_SEED + tuning._LARGEST_SEED + 1)

@@ -26,6 +26,19 @@ INTERRUPTED = 130
 _FIELDS = TrainSettings.model_fields
 
 
+Address = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster, auto or host:port.", show_default="RAY_ADDRESS, or a local Ray"),
+]
+ShipCode = Annotated[
+    bool,
+    typer.Option(
+        "--ship-code",
+        help="Send this package's code to the cluster; its workers need what it depends on alone.",
+    ),
+]
+
+
 class Information(str, Enum):
     """What policies are shown."""
 
@@ -50,6 +63,7 @@ def add_command(app: typer.Typer) -> None:
             "invrec train --scenario grocery --lift high --iterations 30 --out runs/high",
             "invrec train --scenario paper --information full --set hidden=64 --set clip=0.3 --out runs/wide",
             "invrec train --out runs/first --resume --iterations 120",
+            "invrec train --scenario large --env-runners 8 --address auto --ship-code --out runs/large",
             "invrec train --settings > settings.yaml; invrec train --config settings.yaml --out runs/mine",
         ),
     )(train_pair)
@@ -95,6 +109,8 @@ def train_pair(
     cpus: Annotated[
         int | None, typer.Option(min=1, help="CPUs of the local Ray.", show_default="the machine's")
     ] = None,
+    address: Address = None,
+    ship_code: ShipCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train an inventory and a recommender agent together with RLlib.
@@ -112,10 +128,11 @@ def train_pair(
     }
     given = {name: value for name, value in named.items() if value is not None}
     others = {"lift": lift, "config": config, "set": assignments}
+    ray: dict[str, Any] = {"num_cpus": cpus, "address": address, "ship_code": ship_code}
     if resume:
-        run, result = _resume(out, given, others=others, cpus=cpus)
+        run, result = _resume(out, given, others=others, ray=ray)
     else:
-        run, result = _start(out, given, lift=lift, config=config, assignments=assignments or [], cpus=cpus)
+        run, result = _start(out, given, lift=lift, config=config, assignments=assignments or [], ray=ray)
     _print_result(run, result, as_json=as_json)
     if result.stopped:
         raise typer.Exit(INTERRUPTED)
@@ -128,7 +145,7 @@ def _start(
     lift: str | None,
     config: Path | None,
     assignments: list[str],
-    cpus: int | None,
+    ray: dict[str, Any],
 ) -> tuple[Path, RunResult]:
     known = [name for name in _FIELDS if name not in given]
     changes = {**parse_assignments(assignments, option="--set", known=known), **given}
@@ -138,11 +155,11 @@ def _start(
     with _screen(settings, world, run) as screen:
         from invrec_rllib.training import train
 
-        return run, train(settings, out=run, scenario=world, watcher=screen.watcher(), num_cpus=cpus)
+        return run, train(settings, out=run, scenario=world, watcher=screen.watcher(), **ray)
 
 
 def _resume(
-    out: Path | None, given: dict[str, Any], *, others: dict[str, Any], cpus: int | None
+    out: Path | None, given: dict[str, Any], *, others: dict[str, Any], ray: dict[str, Any]
 ) -> tuple[Path, RunResult]:
     if out is None:
         raise InputError("--resume needs --out, the folder of the run")
@@ -163,13 +180,13 @@ def _resume(
     with _screen(settings, world, out) as screen:
         from invrec_rllib.training import resume
 
-        return out, resume(out, iterations=iterations, watcher=screen.watcher(), num_cpus=cpus)
+        return out, resume(out, iterations=iterations, watcher=screen.watcher(), **ray)
 
 
 def _screen(settings: TrainSettings, world: Scenario, run: Path) -> TrainingScreen:
     def silo_profit() -> float:
         from invrec_rllib.evaluation.rollout import rollout
-        from invrec_rllib.training import VALIDATION_SEED
+        from invrec_rllib.learning_pair import VALIDATION_SEED
 
         played = rollout(
             world,

@@ -136,6 +136,15 @@ class TrainSettings(BaseModel):
     envs_per_runner: Count = Field(
         default=32, description="Environments that a sampling process steps together."
     )
+    learners: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Remote learner processes, which share an iteration's steps and every minibatch (DDP) and so keep "
+        "the gradients of one; 0: learn in the training process. More than one: mtmappo.",
+    )
+    gpus_per_learner: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="GPUs of each learner, or of the training process where that learns; fractions share one.",
+    )
     threads: Count = Field(
         default=1,
         description="Threads of torch in the training process; networks as small as these gain little by more, "
@@ -156,6 +165,18 @@ class TrainSettings(BaseModel):
             raise ValueError(
                 f"minibatch_size = {self.minibatch_size} is above steps_per_iteration = {self.steps_per_iteration}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_learners(self) -> TrainSettings:
+        if self.learners > 1 and self.algo != "mtmappo":
+            # RLlib's own learners of several policies drift apart without a word (ray issue 63819).
+            raise ValueError(f"learners = {self.learners} needs algo = mtmappo, but algo = {self.algo!r}")
+        for name in ("steps_per_iteration", "minibatch_size", "envs_per_runner"):
+            if getattr(self, name) % max(self.learners, 1):
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} must be a multiple of learners = {self.learners}, which share it"
+                )
         return self
 
     @model_validator(mode="after")

@@ -76,12 +76,14 @@ def build_config(settings: TrainSettings, *, scenario: Scenario | None = None) -
         num_envs_per_env_runner=settings.envs_per_runner,
         batch_mode="complete_episodes",
     )
-    config.learners(num_learners=0)
+    config.learners(num_learners=settings.learners, num_gpus_per_learner=settings.gpus_per_learner)
+    # RLlib counts what each learner gets; ours are sums, so that more learners change nothing but speed.
+    sharing = max(settings.learners, 1)
     config.training(
         gamma=settings.discount,
         lambda_=settings.gae_lambda,
-        train_batch_size_per_learner=settings.steps_per_iteration,
-        minibatch_size=settings.minibatch_size,
+        train_batch_size_per_learner=settings.steps_per_iteration // sharing,
+        minibatch_size=settings.minibatch_size // sharing,
         num_epochs=settings.epochs,
         clip_param=settings.clip,
         entropy_coeff=settings.entropy,

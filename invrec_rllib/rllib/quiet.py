@@ -24,6 +24,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -32,6 +33,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from invrec_rllib.errors import InputError
 
+_PACKAGE = Path(__file__).resolve().parent.parent
 NOISE = re.compile(
     rb"core_worker\.cc:\d+: Actor with class name: .* has constructor arguments in the object store"
 )
@@ -69,6 +71,7 @@ def start_ray(
     *,
     address: str | None = None,
     needed: Mapping[str, float] | None = None,
+    ship_code: bool = False,
     verbose: bool = False,
     **options: Any,
 ) -> dict[str, float]:
@@ -82,6 +85,8 @@ def start_ray(
         address: ``"auto"``, ``"host:port"`` or ``"ray://..."``; None is the environment variable
             ``RAY_ADDRESS``, or a local Ray.
         needed: resources that the job needs at once, see `resources_needed`.
+        ship_code: send this package's code to the workers, which then need not have it installed, only what it
+            depends on (Ray's `py_modules`); not where Ray runs in this process already.
         verbose: let Ray print all that it prints by default.
         options: passed on to `ray.init`.
 
@@ -101,6 +106,8 @@ def start_ray(
         options.setdefault("include_dashboard", False)
     elif num_cpus is not None:
         raise InputError(f"num_cpus={num_cpus} is for a local Ray only; the cluster at {address} has its own")
+    if ship_code:
+        options["runtime_env"] = {**options.get("runtime_env", {}), "py_modules": [str(_PACKAGE)]}
     quiet = {} if verbose else {"logging_level": logging.ERROR, "log_to_driver": False}
     ray.init(address=address, **{**quiet, **options})
     try:
@@ -118,14 +125,18 @@ def stop_ray() -> None:
 
 @contextlib.contextmanager
 def ray_running(
-    num_cpus: int | None = None, *, address: str | None = None, needed: Mapping[str, float] | None = None
+    num_cpus: int | None = None,
+    *,
+    address: str | None = None,
+    needed: Mapping[str, float] | None = None,
+    ship_code: bool = False,
 ) -> Iterator[dict[str, float]]:
     """Ray as `start_ray` starts it, while it lasts.
 
     A Ray that already ran in this process, a worker's among them, is used and goes on afterwards.
     """
     ours = not ray.is_initialized()
-    resources = start_ray(num_cpus, address=address, needed=needed)
+    resources = start_ray(num_cpus, address=address, needed=needed, ship_code=ship_code)
     try:
         yield resources
     finally:
