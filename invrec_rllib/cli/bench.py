@@ -1,4 +1,4 @@
-"""`invrec bench`: how fast the simulator is, RLlib's sampling, and training."""
+"""`invrec bench`: how fast the simulator is, RLlib's sampling and training, and what binds on a cluster."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def add_commands(app: typer.Typer) -> None:
             "invrec bench training", "invrec bench training --only iteration --only profile --json"
         )
     )(training)
+    app.command(
+        epilog=examples("invrec bench cluster", "invrec bench cluster --cores 32 --gigabits 25 --json")
+    )(cluster)
 
 
 def simulator(
@@ -139,6 +142,60 @@ def training(
     for part, workload in found.get("workload", {}).items():
         results().print(f"{part}: {_in_words(workload)}", soft_wrap=True)
     results().print(_in_words(found["machine"]), soft_wrap=True)
+
+
+def cluster(
+    scenario: Annotated[str, typer.Option(help="Preset or file.")] = "paper",
+    cores: Annotated[
+        list[int] | None,
+        typer.Option(min=2, help="Of a cluster to predict, repeatable.", show_default="10, 100, 1000"),
+    ] = None,
+    gigabits: Annotated[float, typer.Option(min=0.01, help="Of a node's link, per second.")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each measurement.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What an iteration costs, and whether sampling, network or learning binds on a cluster; two minutes.
+
+    Costs are measured here; the model that predicts from them is compared with iterations of a few runners and
+    learners, and then asked for clusters that are not at hand.
+    """
+    from invrec_rllib.benchmarks.cluster import benchmark_cluster
+
+    with working("Measuring costs, then iterations with remote runners and learners"):
+        found = benchmark_cluster(scenario, cores=cores or (10, 100, 1000), gigabits=gigabits, rounds=rounds)
+    if as_json:
+        print_json(found)
+        return
+    _print_column(found["costs"], title="cost", style="{:,.3g}")
+    _print_layouts(found["checked"], "measured_seconds", "predicted_over_measured")
+    _print_layouts(found["predicted"], "env_steps_per_second", "binds")
+    results().print(_in_words(found["machine"]), soft_wrap=True)
+
+
+def _print_layouts(rows: list[dict[str, Any]], *others: str) -> None:
+    columns = (
+        "cores",
+        "runners",
+        "learners",
+        "env_steps",
+        "sampling",
+        "network",
+        "learning",
+        "seconds",
+        *others,
+    )
+    table = Table(box=box.SIMPLE)
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    results().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _print_column(figures: dict[str, float], *, title: str, style: str) -> None:
