@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer
+from rich.text import Text
 from typer.testing import CliRunner
 
 import invrec_rllib
@@ -50,6 +51,14 @@ def test_every_command_has_examples_with_options_that_exist(path: list[str], com
     for line in own:
         words = shlex.split(line.replace(";", " "))
         assert {word for word in words if word.startswith("--")} <= options, line
+
+
+@pytest.mark.parametrize("command", [command for _, command in commands()], ids=lambda each: each.name)
+def test_no_word_of_the_help_is_taken_for_markup(command: Any) -> None:
+    """Rich drops words in brackets, such as those that name an extra."""
+    texts = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+    for text in filter(None, texts):
+        assert Text.from_markup(text).plain == text.replace("\\[", "[")
 
 
 @pytest.mark.parametrize("path", [["scenario"], ["study"], ["bench"]], ids=" ".join)

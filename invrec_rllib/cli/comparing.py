@@ -83,7 +83,7 @@ def compare(
     """What coordination is worth: profit and sales on the same episodes, itemised, and where the gain comes from.
 
     A gain is taken apart by exchanging the departments of a pair for those of the baseline, one at a time. The best
-    possible is the exact optimum where the world can be solved, else an upper bound. Needs the extra [report] for
+    possible is the exact optimum where the world can be solved, else an upper bound. Needs the extra `report` for
     the page.
     """
     from invrec_rllib.evaluation.worth import find_worth

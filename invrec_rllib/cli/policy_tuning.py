@@ -38,7 +38,7 @@ def tune_policy(
 ) -> None:
     """Tune a simple policy's parameters to a world, by an evolution strategy on common random numbers.
 
-    Needs the extra [search]. `invrec evaluate FILE` then plays the policy with what was found.
+    Needs the extra `search`. `invrec evaluate FILE` then plays the policy with what was found.
     """
     from invrec_rllib.evaluation.tuning import tune
     from invrec_rllib.policies.tuned import save_tuned

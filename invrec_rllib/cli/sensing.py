@@ -60,7 +60,8 @@ def sensitivity(
         int,
         typer.Option(
             min=0,
-            help="Episodes to search each policy's parameters with at every point [search]; 0: those by formula.",
+            help="Episodes to search each policy's parameters with at every point (extra: search); 0: those by "
+            "formula.",
         ),
     ] = 0,
     jobs: Annotated[int | None, typer.Option(min=1, help="Points at once.", show_default="the CPUs")] = None,
@@ -81,8 +82,8 @@ def sensitivity(
     """What coordination is worth as the world changes, one factor at a time, on common random numbers.
 
     Plays the coordinated heuristic and silos at every level of every factor, several points at once; OUT/rows.csv
-    holds a row per point, policy and seed, and OUT/report a page with the figure [report]. The same command again
-    goes on where it stopped; more factors, levels or seeds play only what they add.
+    holds a row per point, policy and seed, and OUT/report a page with the figure (extra: report). The same command
+    again goes on where it stopped; more factors, levels or seeds play only what they add.
     """
     from invrec_rllib.report.document import check_installed
     from invrec_rllib.studies.sensitivity import Settings, baselines_of
