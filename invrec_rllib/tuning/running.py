@@ -1,0 +1,307 @@
+"""A sweep under Ray Tune: started or resumed, watched, and what came of it kept in its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ray import tune
+
+from invrec_rllib.errors import InputError, require
+from invrec_rllib.rllib.quiet import quiet_loggers, ray_running
+from invrec_rllib.tuning import domains
+from invrec_rllib.tuning.files import dump_sweep, parse_sweep
+from invrec_rllib.tuning.folder import BEST, SWEEP, TRIALS, SweepFolder
+from invrec_rllib.tuning.plan import Plan, make_plan
+from invrec_rllib.tuning.results import (
+    FAILED,
+    UNFINISHED,
+    Configuration,
+    TrialRow,
+    best_of,
+    best_settings,
+    group,
+    to_csv,
+)
+from invrec_rllib.tuning.sweep import Sweep
+from invrec_rllib.tuning.trainable import PairTrainable
+from invrec_rllib.tuning.watching import Board, Reporter, TrialView, Watcher
+
+# Seconds between Tune's notes of where all trials stand; a killed driver loses what came after the last.
+_NOTE_EVERY = "TUNE_GLOBAL_CHECKPOINT_S"
+_NOTE_EVERY_SECONDS = "5"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """How a call of `run_sweep` ended.
+
+    Attributes:
+        folder: of the sweep.
+        rows: of its trials.
+        best: scenario -> best configuration; empty where none is complete.
+        interrupted: whether trials are left, for Ctrl-C came.
+        best_files: names of the settings files of the best.
+    """
+
+    folder: SweepFolder
+    rows: list[TrialRow]
+    best: dict[str, Configuration]
+    interrupted: bool
+    best_files: list[str]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The Ray that a sweep uses, as `ray_running` takes it.
+
+    Attributes:
+        num_cpus: of a local Ray; None: what the machine has.
+        address: of a cluster; None: the environment variable ``RAY_ADDRESS``, or a local Ray.
+        ship_code: whether to send this package's code to the cluster's workers.
+        jobs: trials side by side; None: as many as fit.
+    """
+
+    num_cpus: int | None = None
+    address: str | None = None
+    ship_code: bool = False
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Loggers:
+    """Where metrics go besides TensorBoard.
+
+    Attributes:
+        wandb: project of Weights & Biases; None: not there.
+        mlflow: tracking URI of MLflow; None: not there.
+    """
+
+    wandb: str | None = None
+    mlflow: str | None = None
+
+    def callbacks(self, sweep: Sweep) -> list[tune.Callback]:
+        """Ray's own.
+
+        Raises:
+            MissingExtraError: a library is not installed; the message names the extra.
+        """
+        found: list[tune.Callback] = []
+        if self.wandb:
+            require("wandb", extra="wandb")
+            from ray.air.integrations.wandb import WandbLoggerCallback
+
+            found.append(WandbLoggerCallback(project=self.wandb, group=sweep.name))
+        if self.mlflow:
+            require("mlflow", extra="mlflow")
+            from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+            found.append(MLflowLoggerCallback(tracking_uri=self.mlflow, experiment_name=sweep.name))
+        return found
+
+
+def run_sweep(
+    sweep: Sweep,
+    *,
+    storage: str | os.PathLike[str],
+    name: str | None = None,
+    resume: bool = False,
+    cluster: Cluster = Cluster(),
+    loggers: Loggers = Loggers(),
+    watcher: Watcher | None = None,
+) -> SweepResult:
+    """Run a sweep, or go on with one.
+
+    Args:
+        sweep: what is searched.
+        storage: folder or URI above the sweep's own, which all machines of a cluster share.
+        name: of its folder; None: the sweep's.
+        resume: whether to go on with the sweep that is there: finished trials stay, unfinished ones go on from their
+            checkpoints, failed ones start again.
+        cluster: where it runs.
+        loggers: where metrics go besides TensorBoard; a resumed sweep keeps those that it had.
+        watcher: who wants to hear of it.
+
+    Raises:
+        InputError, ScenarioError, MissingExtraError: the sweep, the folder or an option is not valid; before Ray
+            starts.
+    """
+    folder = SweepFolder(storage, name or sweep.name)
+    watcher = watcher or Watcher()
+    plan = make_plan(sweep)
+    if sweep.search == "optuna":
+        require("optuna", extra="optuna")
+    callbacks = [Reporter(), *loggers.callbacks(sweep)]
+    check_folder(folder, sweep, resume=resume)
+    folder.write(SWEEP, dump_sweep(sweep))
+    board = Board(plan)
+    with ray_running(
+        cluster.num_cpus, address=cluster.address, needed=plan.resources, ship_code=cluster.ship_code
+    ) as available:
+        watcher.on_start(plan, plan.at_once(available, jobs=cluster.jobs))
+        with quiet_loggers(), _noting_often(), _stop_on_sigterm(), Reporter.reporting_to(board, watcher):
+            if resume and folder.holds_tuner():
+                tuner = _restored(sweep, folder)
+            else:
+                tuner = _new(sweep, folder, callbacks=callbacks, jobs=cluster.jobs)
+            grid = tuner.fit()
+    rows = _rows(board, grid)
+    interrupted = board.num_over < sweep.num_trials
+    return _keep(folder, plan, rows, interrupted=interrupted)
+
+
+def check_folder(folder: SweepFolder, sweep: Sweep, *, resume: bool) -> None:
+    """See that a sweep may be started in a folder, or gone on with.
+
+    Raises:
+        InputError: it holds something and `resume` is false; or it holds no sweep or another one, and it is true.
+    """
+    stored = folder.read(SWEEP)
+    if not resume:
+        if folder.is_taken():
+            raise InputError(
+                f"{folder.path} exists: go on with that sweep with --resume, or choose another name with --name"
+            )
+        return
+    if stored is None:
+        raise InputError(f"{folder.path} holds no sweep to go on with: there is no {SWEEP}")
+    before = parse_sweep(stored, source=f"{folder.path}/{SWEEP}").model_dump(exclude_unset=True)
+    given = sweep.model_dump(exclude_unset=True)
+    changed = sorted(key for key in {*before, *given} if before.get(key) != given.get(key))
+    if changed:
+        raise InputError(
+            f"the sweep in {folder.path} differs in {', '.join(changed)}: a resumed sweep keeps what it was, "
+            "start the changed one with another --name"
+        )
+
+
+def _new(
+    sweep: Sweep, folder: SweepFolder, *, callbacks: list[tune.Callback], jobs: int | None
+) -> tune.Tuner:
+    every = [sweep.settings(corner) for corner in sweep.corners()]
+    steps = max(1, min(settings.checkpoint_every // settings.evaluate_every for settings in every))
+    return tune.Tuner(
+        PairTrainable.of(sweep),
+        param_space=domains.param_space(sweep),
+        tune_config=tune.TuneConfig(
+            metric=sweep.metric,
+            mode="max",
+            search_alg=domains.searcher(sweep, at_once=jobs),
+            scheduler=domains.scheduler(sweep),
+            num_samples=_num_samples(sweep),
+            max_concurrent_trials=jobs if sweep.search == "optuna" else None,
+            reuse_actors=True,
+            trial_dirname_creator=_folder_name,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=folder.storage,
+            failure_config=tune.FailureConfig(max_failures=sweep.max_failures),
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=1,
+                checkpoint_score_attribute=sweep.metric,
+                checkpoint_frequency=steps,
+                checkpoint_at_end=True,
+            ),
+            callbacks=callbacks,
+            verbose=0,
+        ),
+    )
+
+
+def _restored(sweep: Sweep, folder: SweepFolder) -> tune.Tuner:
+    return tune.Tuner.restore(folder.path, trainable=PairTrainable.of(sweep), restart_errored=True)
+
+
+def _num_samples(sweep: Sweep) -> int:
+    # Tune multiplies by grids, among them that of seeds; `Repeater` counts trials.
+    return sweep.num_trials if sweep.search == "optuna" else sweep.samples
+
+
+def _folder_name(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def _rows(board: Board, grid: tune.ResultGrid) -> list[TrialRow]:
+    results = {PurePosixPath(result.path).name: result for result in grid}
+    return [_row(trial, results.get(trial.name)) for trial in board.trials.values()]
+
+
+def _row(trial: TrialView, result: tune.Result | None) -> TrialRow:
+    metrics = result.metrics if result and result.metrics else {}
+    curve = result.metrics_dataframe if result else None
+    error = str(result.error or "").strip().splitlines() if result else []
+    return TrialRow(
+        trial=trial.name,
+        configuration=trial.configuration,
+        seed=trial.seed,
+        status=trial.status if trial.is_over else UNFINISHED,
+        profit=math.nan if trial.profit is None else trial.profit,
+        profit_best=float(metrics.get("profit_best", math.nan)),
+        iterations=trial.iteration,
+        env_steps=int(metrics.get("env_steps", 0)),
+        seconds=trial.seconds,
+        error=error[-1] if error and trial.status == FAILED else "",
+        curve=()
+        if curve is None or "profit" not in curve
+        else tuple(zip(curve["env_steps"].tolist(), curve["profit"].tolist(), strict=True)),
+        checkpoint=result.checkpoint.path if result and result.checkpoint else "",
+    )
+
+
+def _keep(folder: SweepFolder, plan: Plan, rows: list[TrialRow], *, interrupted: bool) -> SweepResult:
+    sweep = plan.sweep
+    folder.write(TRIALS, to_csv(sweep, rows))
+    best = best_of(sweep, rows)
+    files = {
+        BEST if not sweep.scenarios_differ else f"best_{Path(scenario).stem}.yaml": best_settings(
+            sweep, configuration, currency=plan.currency
+        )
+        for scenario, configuration in best.items()
+    }
+    for name, text in files.items():
+        folder.write(name, text)
+    if not interrupted:
+        _prune(folder, sweep, rows, best=list(best.values()))
+    return SweepResult(folder, rows, best, interrupted, list(files))
+
+
+def _prune(folder: SweepFolder, sweep: Sweep, rows: list[TrialRow], *, best: list[Configuration]) -> None:
+    """Remove the checkpoints of all but the best configurations; failed trials keep theirs."""
+    ranked = sorted((c for c in group(rows) if not math.isnan(c.mean)), key=lambda c: c.mean, reverse=True)
+    kept = {trial.trial for c in [*ranked[: sweep.keep_checkpoints], *best] for trial in c.trials}
+    for row in rows:
+        if row.trial not in kept and row.status != FAILED and row.checkpoint:
+            folder.remove_checkpoints(row.trial)
+
+
+@contextlib.contextmanager
+def _noting_often() -> Iterator[None]:
+    """Tune notes every few seconds where all trials stand, unless the environment says how often."""
+    before = os.environ.get(_NOTE_EVERY)
+    os.environ.setdefault(_NOTE_EVERY, _NOTE_EVERY_SECONDS)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_NOTE_EVERY]
+
+
+@contextlib.contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """SIGTERM, with which clusters take machines back, is a Ctrl-C: Tune then notes where all trials stand."""
+    try:
+        before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    except ValueError:  # not the main thread: whoever runs us there handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
