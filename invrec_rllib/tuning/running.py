@@ -47,14 +47,14 @@ class SweepResult:
         rows: of its trials.
         best: scenario -> best configuration; empty where none is complete.
         interrupted: whether trials are left, for Ctrl-C came.
-        best_files: names of the settings files of the best.
+        files: names of what was written of it, in its folder.
     """
 
     folder: SweepFolder
     rows: list[TrialRow]
     best: dict[str, Configuration]
     interrupted: bool
-    best_files: list[str]
+    files: list[str]
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def _keep(folder: SweepFolder, plan: Plan, rows: list[TrialRow], *, interrupted:
         folder.write(name, text)
     if not interrupted:
         _prune(folder, sweep, rows, best=list(best.values()))
-    return SweepResult(folder, rows, best, interrupted, list(files))
+    return SweepResult(folder, rows, best, interrupted, [TRIALS, *files])
 
 
 def _prune(folder: SweepFolder, sweep: Sweep, rows: list[TrialRow], *, best: list[Configuration]) -> None:

@@ -230,6 +230,17 @@ def make_sweep(data: dict[str, Any], *, source: str = "sweep") -> Sweep:
         raise InputError(f"{source} is not a valid sweep:\n  {lines}") from error
 
 
+def with_samples(sweep: Sweep, samples: int) -> Sweep:
+    """The sweep with another number of draws.
+
+    Raises:
+        InputError: it draws nothing.
+    """
+    return make_sweep(
+        {**sweep.model_dump(exclude_unset=True), "samples": samples}, source=f"sweep {sweep.name}"
+    )
+
+
 def _all_sets(key: str, dimension: Dimension) -> list[dict[str, Any]]:
     return [{key: None}] if dimension.sets is None else list(dimension.sets.values())
 
