@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import pyarrow
@@ -12,8 +11,9 @@ import pyarrow.fs
 from invrec_rllib.errors import InputError
 
 SWEEP, TRIALS, BEST, REPORT = "sweep.yaml", "trials.csv", "best.yaml", "report"
-# Tune's names.
-_TUNER, _CHECKPOINT = "tuner.pkl", "checkpoint_"
+CHECKPOINT = "checkpoint_"
+"""How Tune's names of checkpoints begin."""
+_TUNER = "tuner.pkl"
 
 
 class SweepFolder:
@@ -73,17 +73,12 @@ class SweepFolder:
         """Remove the checkpoints of a trial."""
         selector = pyarrow.fs.FileSelector(f"{self._root}/{trial}", allow_not_found=True)
         for info in self.filesystem.get_file_info(selector):
-            if info.type == pyarrow.fs.FileType.Directory and info.base_name.startswith(_CHECKPOINT):
+            if info.type == pyarrow.fs.FileType.Directory and info.base_name.startswith(CHECKPOINT):
                 self.filesystem.delete_dir(info.path)
 
     def _exists(self, name: str) -> bool:
         info = self.filesystem.get_file_info(f"{self._root}/{name}")
         return bool(info.type != pyarrow.fs.FileType.NotFound)
-
-
-def scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder of this machine for what is uploaded afterwards."""
-    return tempfile.TemporaryDirectory(prefix="invrec-sweep-")
 
 
 def _open(path: str) -> tuple[pyarrow.fs.FileSystem, str]:

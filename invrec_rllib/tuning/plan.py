@@ -23,13 +23,18 @@ class Plan:
         sweep: what is searched.
         resources: that a trial takes, by Ray's names; the most that any takes.
         iterations: of all trials together, if none is stopped early.
-        currency: unit of money.
+        currencies: unit of money by scenario.
     """
 
     sweep: Sweep
     resources: dict[str, float]
     iterations: int
-    currency: str
+    currencies: dict[str, str]
+
+    @property
+    def currency(self) -> str:
+        """Unit of money, or units."""
+        return " or ".join(dict.fromkeys(self.currencies.values()))
 
     def at_once(self, available: Mapping[str, float], *, jobs: int | None = None) -> int:
         """How many trials go side by side."""
@@ -73,5 +78,5 @@ def make_plan(sweep: Sweep) -> Plan:
         sweep,
         resources=resources,
         iterations=round(sum(lengths) / len(lengths) * sweep.num_trials),
-        currency=" or ".join(dict.fromkeys(world.currency for world in trainable.worlds.values())),
+        currencies={name: world.currency for name, world in trainable.worlds.items()},
     )

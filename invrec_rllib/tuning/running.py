@@ -6,6 +6,8 @@ import contextlib
 import math
 import os
 import signal
+import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,11 +15,14 @@ from typing import Any
 
 from ray import tune
 
-from invrec_rllib.errors import InputError, require
+from invrec_rllib.errors import InputError, MissingExtraError, require
+from invrec_rllib.report.document import check_installed
 from invrec_rllib.rllib.quiet import quiet_loggers, ray_running
+from invrec_rllib.timescales.report import TimescaleWarning
 from invrec_rllib.tuning import domains
 from invrec_rllib.tuning.files import dump_sweep, parse_sweep
-from invrec_rllib.tuning.folder import BEST, SWEEP, TRIALS, SweepFolder
+from invrec_rllib.tuning.folder import BEST, REPORT, SWEEP, TRIALS, SweepFolder
+from invrec_rllib.tuning.page import context_worlds, write_sweep_report
 from invrec_rllib.tuning.plan import Plan, make_plan
 from invrec_rllib.tuning.results import (
     FAILED,
@@ -33,9 +38,12 @@ from invrec_rllib.tuning.sweep import Sweep
 from invrec_rllib.tuning.trainable import PairTrainable
 from invrec_rllib.tuning.watching import Board, Reporter, TrialView, Watcher
 
-# Seconds between Tune's notes of where all trials stand; a killed driver loses what came after the last.
-_NOTE_EVERY = "TUNE_GLOBAL_CHECKPOINT_S"
-_NOTE_EVERY_SECONDS = "5"
+_ENVIRONMENT = {
+    # Seconds between Tune's notes of where all trials stand; a killed driver loses what came after the last.
+    "TUNE_GLOBAL_CHECKPOINT_S": "5",
+    # Tune's newer output prints to standard output even when it is told to be silent.
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,7 @@ def run_sweep(
         cluster.num_cpus, address=cluster.address, needed=plan.resources, ship_code=cluster.ship_code
     ) as available:
         watcher.on_start(plan, plan.at_once(available, jobs=cluster.jobs))
-        with quiet_loggers(), _noting_often(), _stop_on_sigterm(), Reporter.reporting_to(board, watcher):
+        with _quiet(), _environment(), _stop_on_sigterm(), Reporter.reporting_to(board, watcher):
             if resume and folder.holds_tuner():
                 tuner = _restored(sweep, folder)
             else:
@@ -204,8 +212,8 @@ def _new(
             storage_path=folder.storage,
             failure_config=tune.FailureConfig(max_failures=sweep.max_failures),
             checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=1,
-                checkpoint_score_attribute=sweep.metric,
+                # Of populations all, for a member may be asked for an older one; what need not stay goes in the end.
+                num_to_keep=None if sweep.scheduler.kind == "pbt" else 2,
                 checkpoint_frequency=steps,
                 checkpoint_at_end=True,
             ),
@@ -230,7 +238,9 @@ def _folder_name(trial: Any) -> str:
 
 def _rows(board: Board, grid: tune.ResultGrid) -> list[TrialRow]:
     results = {PurePosixPath(result.path).name: result for result in grid}
-    return [_row(trial, results.get(trial.name)) for trial in board.trials.values()]
+    rows = [_row(trial, results.get(trial.name)) for trial in board.trials.values()]
+    # A resumed sweep meets its trials in another order; Tune's own ids are numbered, those of Optuna's trials are not.
+    return sorted(rows, key=lambda row: row.trial) if board.plan.sweep.search == "random" else rows
 
 
 def _row(trial: TrialView, result: tune.Result | None) -> TrialRow:
@@ -261,15 +271,35 @@ def _keep(folder: SweepFolder, plan: Plan, rows: list[TrialRow], *, interrupted:
     best = best_of(sweep, rows)
     files = {
         BEST if not sweep.scenarios_differ else f"best_{Path(scenario).stem}.yaml": best_settings(
-            sweep, configuration, currency=plan.currency
+            sweep, configuration, currency=plan.currencies[scenario]
         )
         for scenario, configuration in best.items()
     }
     for name, text in files.items():
         folder.write(name, text)
-    if not interrupted:
+    pages = []
+    if best and not interrupted:
         _prune(folder, sweep, rows, best=list(best.values()))
-    return SweepResult(folder, rows, best, interrupted, [TRIALS, *files])
+        pages = _report(folder, plan, rows, best)
+    return SweepResult(folder, rows, best, interrupted, [TRIALS, *files, *pages])
+
+
+def _report(
+    folder: SweepFolder, plan: Plan, rows: list[TrialRow], best: dict[str, Configuration]
+) -> list[str]:
+    """Write the page where the extra is installed; its name."""
+    try:
+        check_installed()
+    except MissingExtraError:
+        return []
+    worlds = context_worlds(plan.sweep, rows, best=best, currencies=plan.currencies)
+    if folder.local:
+        page = write_sweep_report(plan.sweep, worlds, out=folder.local / REPORT)
+    else:
+        with tempfile.TemporaryDirectory(prefix="invrec-sweep-") as scratch:
+            page = write_sweep_report(plan.sweep, worlds, out=Path(scratch))
+            folder.upload(Path(scratch), REPORT)
+    return [f"{REPORT}/{page.name}"]
 
 
 def _prune(folder: SweepFolder, sweep: Sweep, rows: list[TrialRow], *, best: list[Configuration]) -> None:
@@ -282,15 +312,23 @@ def _prune(folder: SweepFolder, sweep: Sweep, rows: list[TrialRow], *, best: lis
 
 
 @contextlib.contextmanager
-def _noting_often() -> Iterator[None]:
-    """Tune notes every few seconds where all trials stand, unless the environment says how often."""
-    before = os.environ.get(_NOTE_EVERY)
-    os.environ.setdefault(_NOTE_EVERY, _NOTE_EVERY_SECONDS)
+def _quiet() -> Iterator[None]:
+    with quiet_loggers(), warnings.catch_warnings():
+        # Speeds that do not separate are what some sweeps are about; the plan's check has seen all of them.
+        warnings.simplefilter("ignore", TimescaleWarning)
+        yield
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """What steers Tune by environment variables alone; those that are set stay."""
+    missing = [name for name in _ENVIRONMENT if name not in os.environ]
+    os.environ.update({name: _ENVIRONMENT[name] for name in missing})
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_NOTE_EVERY]
+        for name in missing:
+            del os.environ[name]
 
 
 @contextlib.contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
+import pyarrow.fs
 from ray import tune
 
 from invrec_rllib.learning_pair import FIRST_RESUMED_STREAM, LearningPair
@@ -15,10 +16,15 @@ from invrec_rllib.rllib.seeding import TRAINING_STREAM
 from invrec_rllib.rundir import describe_machine
 from invrec_rllib.scenario import Scenario
 from invrec_rllib.seals import damage, seal
+from invrec_rllib.tuning.folder import CHECKPOINT
 from invrec_rllib.tuning.sweep import Sweep
 
 POSITION = "trial.json"
 """Where a checkpoint says how far the trial was."""
+
+
+class DamagedError(Exception):
+    """A checkpoint is not what was written."""
 
 
 class PairTrainable(tune.Trainable):
@@ -93,12 +99,31 @@ class PairTrainable(tune.Trainable):
         (folder / POSITION).write_text(json.dumps(position), "utf-8")
         seal(folder)
 
+    def restore(self, checkpoint_path: Any) -> None:
+        """Go on from the checkpoint that Tune noted, or where that is gone or damaged from the newest sound one.
+
+        Tune's note of where trials stand can be older than their newest checkpoints, and name one that was removed
+        since; so can what population-based training copies. Where no checkpoint is left the trial starts anew.
+        """
+        noted = getattr(checkpoint_path, "checkpoint", checkpoint_path)
+        metrics = getattr(checkpoint_path, "metrics", {})
+        for found in _candidates(noted):
+            try:
+                super().restore(type(checkpoint_path)(checkpoint=found, metrics=metrics))
+                return
+            except DamagedError as error:
+                print(f"checkpoint {found.path} is damaged: {error}; the one before it is taken")
+        print(f"no checkpoint beside {noted.path} can be used; the trial starts anew")
+
     def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
-        """Go on from a checkpoint; from the start where it is damaged, which loses time, not the trial."""
+        """Go on from a checkpoint.
+
+        Raises:
+            DamagedError: a file of it is not what was written.
+        """
         folder = Path(str(checkpoint))
         if fault := damage(folder):
-            print(f"checkpoint {folder} is damaged: {fault}; the trial starts anew")
-            return
+            raise DamagedError(fault)
         position = json.loads((folder / POSITION).read_text("utf-8"))
         self.cleanup()
         self._attempts = int(position["attempts"]) + 1
@@ -132,3 +157,14 @@ class PairTrainable(tune.Trainable):
             # Tune's loggers take numbers alone.
             **{key: row[key] for key in ("profit_mean", "fill_rate", "holding_cost") if row[key] is not None},
         }
+
+
+def _candidates(noted: tune.Checkpoint) -> list[tune.Checkpoint]:
+    """The checkpoint that was noted and those beside it, the newest of them first; what is gone is left out."""
+    parent = PurePosixPath(noted.path).parent
+    selector = pyarrow.fs.FileSelector(str(parent), allow_not_found=True)
+    found = (info.base_name for info in noted.filesystem.get_file_info(selector))
+    names = sorted((name for name in found if name.startswith(CHECKPOINT)), reverse=True)
+    own = PurePosixPath(noted.path).name
+    ordered = [own, *(name for name in names if name != own)] if own in names else names
+    return [tune.Checkpoint(str(parent / name), filesystem=noted.filesystem) for name in ordered]

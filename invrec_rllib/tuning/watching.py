@@ -88,13 +88,17 @@ class Board:
         view.configuration, view.seed = sweep.searched(trial.config), settings.seed
         view.iterations, view.iteration = settings.iterations, int(result.get("iteration", 0))
         view.profit, view.seconds = result.get("profit"), float(result.get("seconds", 0.0))
-        view.status = _status(trial.status, ended=view.iteration >= view.iterations)
+        # Not the status TERMINATED: Tune gives it late to trials that end, and to all when a sweep is interrupted.
+        over = bool(result.get("done"))
+        view.status = _status(trial.status, over=over, ended=view.iteration >= view.iterations)
 
 
-def _status(status: str, *, ended: bool) -> str:
-    if status == "TERMINATED":
+def _status(status: str, *, over: bool, ended: bool) -> str:
+    if status == "ERROR":
+        return "failed"
+    if over:
         return "finished" if ended else "stopped early"
-    return {"RUNNING": RUNNING, "ERROR": "failed"}.get(status, "waiting")
+    return RUNNING if status == "RUNNING" else "waiting"
 
 
 @dataclass
@@ -144,18 +148,9 @@ class Reporter(tune.Callback):
         """A trial was evaluated."""
         self._tell(trial, result)
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has ended or was stopped."""
-        self._tell(trial)
-
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has failed for good."""
         self._tell(trial)
-
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """The sweep has ended, or was interrupted."""
-        if self._current is not None:
-            self._current[0].look_at(trials)
 
     def _tell(self, trial: Any, result: dict[str, Any] | None = None) -> None:
         if self._current is not None:
