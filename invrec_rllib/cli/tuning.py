@@ -185,7 +185,8 @@ def _print_plan(plan: Plan, at_once: int | None, *, as_json: bool) -> None:
 def _print_result(sweep: Sweep, result: SweepResult, *, resume_command: str, as_json: bool) -> None:
     from invrec_rllib.tuning.sweep import describe
 
-    path, counts = result.folder.path, {}
+    path = result.folder.path
+    counts: dict[str, int] = {}
     for row in result.rows:
         counts[row.status] = counts.get(row.status, 0) + 1
     if as_json:

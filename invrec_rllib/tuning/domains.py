@@ -53,7 +53,9 @@ def searcher(sweep: Sweep, *, at_once: int | None = None) -> Any:
         return BasicVariantGenerator(
             max_concurrent=at_once or 0, constant_grid_search=True, random_state=sweep.search_seed
         )
-    require("optuna", extra="optuna")
+    # Which announces its study to standard error.
+    optuna = require("optuna", extra="optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     from ray.tune.search.optuna import OptunaSearch
 
     return Repeater(OptunaSearch(seed=sweep.search_seed), repeat=len(sweep.seeds))

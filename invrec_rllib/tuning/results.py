@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
@@ -79,9 +79,9 @@ class Configuration:
         """Standard deviation over seeds; NaN below two."""
         return stdev(self.profits) if len(self.profits) > 1 else math.nan
 
-    def is_complete(self, num_seeds: int) -> bool:
-        """Whether all its seeds trained to the end."""
-        return len(self.trials) == num_seeds and all(trial.status == FINISHED for trial in self.trials)
+    def is_complete(self, seeds: Collection[int]) -> bool:
+        """Whether trials with all these seeds trained to the end."""
+        return {trial.seed for trial in self.trials if trial.status == FINISHED} >= set(seeds)
 
 
 def group(rows: Sequence[TrialRow]) -> list[Configuration]:
@@ -102,7 +102,7 @@ def best_of(sweep: Sweep, rows: Sequence[TrialRow]) -> dict[str, Configuration]:
     """
     found: dict[str, Configuration] = {}
     for configuration in group(rows):
-        if not configuration.is_complete(len(sweep.seeds)):
+        if not configuration.is_complete(sweep.seeds):
             continue
         scenario = sweep.settings(configuration.values).scenario
         if scenario not in found or configuration.mean > found[scenario].mean:

@@ -237,7 +237,7 @@ def _folder_name(trial: Any) -> str:
 
 
 def _rows(board: Board, grid: tune.ResultGrid) -> list[TrialRow]:
-    results = {PurePosixPath(result.path).name: result for result in grid}
+    results = {PurePosixPath(result.path).name: result for result in map(grid.__getitem__, range(len(grid)))}
     rows = [_row(trial, results.get(trial.name)) for trial in board.trials.values()]
     # A resumed sweep meets its trials in another order; Tune's own ids are numbered, those of Optuna's trials are not.
     return sorted(rows, key=lambda row: row.trial) if board.plan.sweep.search == "random" else rows

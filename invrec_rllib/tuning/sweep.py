@@ -172,8 +172,8 @@ class Sweep(BaseModel):
         """
         corners = {key: dimension.corners() for key, dimension in self.space.items()}
         if math.prod(map(len, corners.values())) <= _MOST_COMBINATIONS:
-            for values in itertools.product(*corners.values()):
-                yield dict(zip(corners, values, strict=True))
+            for combination in itertools.product(*corners.values()):
+                yield dict(zip(corners, combination, strict=True))
             return
         first = {key: values[0] for key, values in corners.items()}
         for key, values in corners.items():

@@ -47,10 +47,15 @@ class PairTrainable(tune.Trainable):
         return type(cls.__name__, (cls,), {"sweep": sweep, "worlds": sweep.worlds()})
 
     @classmethod
-    def pair(cls, config: Mapping[str, Any], *, stream: int = TRAINING_STREAM) -> LearningPair:
-        """The pair of a trial, not built yet."""
+    def pair(
+        cls,
+        config: Mapping[str, Any],
+        *,
+        stream: int = TRAINING_STREAM,
+        versions: Mapping[str, Any] | None = None,
+    ) -> LearningPair:
+        """The pair of a trial, not built yet; arguments as those of `LearningPair`."""
         settings = cls.sweep.settings(config)
-        versions = describe_machine()["versions"]
         return LearningPair(settings, cls.worlds[settings.scenario], stream=stream, versions=versions)
 
     @classmethod
@@ -60,7 +65,7 @@ class PairTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepare a trial; the algorithm is built when it is known whether it starts from a checkpoint."""
-        self._config = dict(config)
+        self._config, self._versions = dict(config), describe_machine()["versions"]
         self._pair: LearningPair | None = None
         self._attempts, self._best, self._last = 0, -math.inf, dict[str, Any]()
 
@@ -130,7 +135,7 @@ class PairTrainable(tune.Trainable):
         self._last = position["last"]
         self._best = -math.inf if position["best"] is None else float(position["best"])
         stream = FIRST_RESUMED_STREAM + self._attempts - 1
-        self._pair = self.pair(self._config, stream=stream)
+        self._pair = self.pair(self._config, stream=stream, versions=self._versions)
         self._pair.build(folder, iterations=int(position["iterations"]), seconds=float(position["seconds"]))
 
     def cleanup(self) -> None:
@@ -141,7 +146,7 @@ class PairTrainable(tune.Trainable):
 
     def _built(self) -> LearningPair:
         if self._pair is None:
-            self._pair = self.pair(self._config)
+            self._pair = self.pair(self._config, versions=self._versions)
             self._pair.build()
         return self._pair
 
@@ -161,10 +166,11 @@ class PairTrainable(tune.Trainable):
 
 def _candidates(noted: tune.Checkpoint) -> list[tune.Checkpoint]:
     """The checkpoint that was noted and those beside it, the newest of them first; what is gone is left out."""
+    filesystem: Any = noted.filesystem
     parent = PurePosixPath(noted.path).parent
     selector = pyarrow.fs.FileSelector(str(parent), allow_not_found=True)
-    found = (info.base_name for info in noted.filesystem.get_file_info(selector))
+    found = (info.base_name for info in filesystem.get_file_info(selector))
     names = sorted((name for name in found if name.startswith(CHECKPOINT)), reverse=True)
     own = PurePosixPath(noted.path).name
     ordered = [own, *(name for name in names if name != own)] if own in names else names
-    return [tune.Checkpoint(str(parent / name), filesystem=noted.filesystem) for name in ordered]
+    return [tune.Checkpoint(str(parent / name), filesystem=filesystem) for name in ordered]

@@ -139,8 +139,8 @@ class Reporter(tune.Callback):
             self._current[0].look_at(trials)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial begins."""
-        self._tell(trial)
+        """A trial begins, or goes on from a checkpoint."""
+        self._tell(trial, running=True)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -152,8 +152,16 @@ class Reporter(tune.Callback):
         """A trial has failed for good."""
         self._tell(trial)
 
-    def _tell(self, trial: Any, result: dict[str, Any] | None = None) -> None:
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """The sweep is over, or interrupted: of one that was resumed with nothing left to do, the only word."""
+        if self._current is not None:
+            self._current[0].look_at(trials)
+
+    def _tell(self, trial: Any, result: dict[str, Any] | None = None, *, running: bool = False) -> None:
         if self._current is not None:
             board, watcher = self._current
             board.look_at([trial], result=result)
-            watcher.on_change(board, board.trials[trial.trial_id])
+            view = board.trials[trial.trial_id]
+            if running:
+                view.status = RUNNING
+            watcher.on_change(board, view)
