@@ -134,4 +134,8 @@ class Dimension(BaseModel):
             return f"{self.kind}: low = {given[0]} must be above 0"
         if count == 3 and given[2] <= 0:
             return f"{self.kind}: step = {given[2]} must be above 0"
+        if count == 3 and not all(math.isclose(end / given[2], round(end / given[2])) for end in given[:2]):
+            return (
+                f"{self.kind}: low = {given[0]} and high = {given[1]} must be multiples of step = {given[2]}"
+            )
         return None
