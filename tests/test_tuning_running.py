@@ -21,6 +21,7 @@ from ray import cloudpickle, tune
 from invrec_rllib.learning.settings import load_settings
 from invrec_rllib.rllib.quiet import start_ray, stop_ray
 from invrec_rllib.tuning import running
+from invrec_rllib.tuning.files import load_sweep
 from invrec_rllib.tuning.running import run_sweep
 from invrec_rllib.tuning.sweep import Sweep, make_sweep
 from invrec_rllib.tuning.trainable import PairTrainable
@@ -47,7 +48,7 @@ def small(**changes: Any) -> dict[str, Any]:
     return {"name": "small", "question": "Which?", "base": SMALL, **changes}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     start_ray(2)
     yield
@@ -70,18 +71,21 @@ def call(file: Path, *options: str, until: Callable[[str], int | None]) -> tuple
         str(file.parent / "sweeps"),
     ]
     process = subprocess.Popen([*command, "--cpus", "1", *options], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
     said, sent = "", False
-    for line in process.stderr:
-        said += line
-        number = None if sent else until(line)
-        if number is not None:
-            process.send_signal(number)
-            sent = True
+    assert process.stderr is not None
+    with process.stderr as lines:
+        for line in lines:
+            said += line
+            number = None if sent else until(line)
+            if number is not None:
+                process.send_signal(number)
+                sent = True
     return process.wait(timeout=60), said
 
 
-def test_an_interrupted_and_a_killed_sweep_go_on_and_lose_no_finished_trial(tmp_path: Path) -> None:
+def test_an_interrupted_and_a_killed_sweep_go_on_and_lose_no_finished_trial(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     file = tmp_path / "small.yaml"
     space = {"learning_rate_inventory": {"loguniform": [0.001, 0.01]}}
     file.write_text(yaml.safe_dump(small(space=space, samples=3)))
@@ -102,8 +106,8 @@ def test_an_interrupted_and_a_killed_sweep_go_on_and_lose_no_finished_trial(tmp_
     assert code == -signal.SIGKILL
     first = next(path.parent for path in folder.glob("*/result.json") if len(results(path)) >= 6)
 
-    code, said = call(file, "--resume", until=lambda line: None)
-    assert code == 0, said
+    request.getfixturevalue("local_ray")
+    assert not run_sweep(load_sweep(file), storage=tmp_path / "sweeps", resume=True).interrupted
     rows = table(folder)
     assert [(row["status"], row["iterations"]) for row in rows] == [("finished", "6")] * 3
     assert results(first / "result.json")[-1]["iteration"] == 6

@@ -113,6 +113,10 @@ def test_a_configuration_in_words() -> None:
         ({"space": {"clip": {"uniform": [0.1, "x"]}}}, r"space.clip: uniform must be \[low, high\]"),
         ({"space": {"clip": {"quniform": [0.1, 0.3, 0]}}}, r"space.clip: quniform: step = 0 must be above 0"),
         (
+            {"space": {"clip": {"quniform": [0.1, 0.3, 0.2]}}},
+            r"space.clip: quniform: low = 0.1 and high = 0.3 must be multiples of step = 0.2",
+        ),
+        (
             {"space": {"epochs": {"randint": [1, 2.5]}}},
             r"space.epochs: randint must be \[low, high\] of whole",
         ),

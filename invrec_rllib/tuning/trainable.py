@@ -111,10 +111,12 @@ class PairTrainable(tune.Trainable):
         since; so can what population-based training copies. Where no checkpoint is left the trial starts anew.
         """
         noted = getattr(checkpoint_path, "checkpoint", checkpoint_path)
-        metrics = getattr(checkpoint_path, "metrics", {})
+        metrics = getattr(checkpoint_path, "metrics", None)
         for found in _candidates(noted):
             try:
-                super().restore(type(checkpoint_path)(checkpoint=found, metrics=metrics))
+                super().restore(
+                    found if metrics is None else type(checkpoint_path)(checkpoint=found, metrics=metrics)
+                )
                 return
             except DamagedError as error:
                 print(f"checkpoint {found.path} is damaged: {error}; the one before it is taken")
