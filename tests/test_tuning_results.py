@@ -18,7 +18,7 @@ from invrec_rllib.tuning.folder import SweepFolder
 from invrec_rllib.tuning.importance import importances
 from invrec_rllib.tuning.page import context_worlds, write_sweep_report
 from invrec_rllib.tuning.results import TrialRow, best_of, best_settings, group, to_csv
-from invrec_rllib.tuning.running import Loggers, check_folder
+from invrec_rllib.tuning.running import Loggers, check_folder, fingerprints
 from invrec_rllib.tuning.sweep import Sweep, make_sweep
 
 SPACE: dict[str, Any] = {"clip": {"grid": [0.1, 0.2]}, "memory": {"grid": ["none", "gru"]}}
@@ -222,6 +222,11 @@ def test_a_sweep_that_is_there_is_neither_overwritten_nor_changed(tmp_path: Path
         check_folder(folder, found, resume=False)
     with pytest.raises(InputError, match="differs in base, seeds: a resumed sweep keeps what it was"):
         check_folder(folder, sweep(base={"iterations": 3}, seeds=[0]), resume=True)
+    folder.write("worlds.json", fingerprints(found))
+    check_folder(folder, found, resume=True)
+    folder.write("worlds.json", "{}")
+    with pytest.raises(InputError, match="differs in the content of its scenarios"):
+        check_folder(folder, found, resume=True)
 
 
 @pytest.mark.parametrize(

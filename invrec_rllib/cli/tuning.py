@@ -17,8 +17,8 @@ from invrec_rllib.cli.training import INTERRUPTED, Address, ShipCode
 from invrec_rllib.errors import InputError
 
 if TYPE_CHECKING:
+    from invrec_rllib.tuning.keeping import SweepResult
     from invrec_rllib.tuning.plan import Plan
-    from invrec_rllib.tuning.running import SweepResult
     from invrec_rllib.tuning.sweep import Sweep
 
 FAILED = 1

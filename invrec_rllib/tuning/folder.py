@@ -10,7 +10,7 @@ import pyarrow.fs
 
 from invrec_rllib.errors import InputError
 
-SWEEP, TRIALS, BEST, REPORT = "sweep.yaml", "trials.csv", "best.yaml", "report"
+SWEEP, WORLDS, TRIALS, BEST, REPORT = "sweep.yaml", "worlds.json", "trials.csv", "best.yaml", "report"
 CHECKPOINT = "checkpoint_"
 """How Tune's names of checkpoints begin."""
 _TUNER = "tuner.pkl"

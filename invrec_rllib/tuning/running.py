@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import json
 import os
 import signal
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ray import tune
 
-from invrec_rllib.errors import InputError, MissingExtraError, require
-from invrec_rllib.report.document import check_installed
+from invrec_rllib.errors import InputError, require
 from invrec_rllib.rllib.quiet import quiet_loggers, ray_running
+from invrec_rllib.scenario.files import scenario_sha256
 from invrec_rllib.timescales.report import TimescaleWarning
 from invrec_rllib.tuning import domains
 from invrec_rllib.tuning.files import dump_sweep, parse_sweep
-from invrec_rllib.tuning.folder import BEST, REPORT, SWEEP, TRIALS, SweepFolder
-from invrec_rllib.tuning.page import context_worlds, write_sweep_report
-from invrec_rllib.tuning.plan import Plan, make_plan
-from invrec_rllib.tuning.results import (
-    FAILED,
-    UNFINISHED,
-    Configuration,
-    TrialRow,
-    best_of,
-    best_settings,
-    group,
-    to_csv,
-)
+from invrec_rllib.tuning.folder import SWEEP, WORLDS, SweepFolder
+from invrec_rllib.tuning.keeping import SweepResult, keep_results, rows_of
+from invrec_rllib.tuning.plan import make_plan
 from invrec_rllib.tuning.sweep import Sweep
 from invrec_rllib.tuning.trainable import PairTrainable
-from invrec_rllib.tuning.watching import Board, Reporter, TrialView, Watcher
+from invrec_rllib.tuning.watching import Board, Reporter, Watcher
 
 _ENVIRONMENT = {
     # Seconds between Tune's notes of where all trials stand; a killed driver loses what came after the last.
@@ -44,25 +32,6 @@ _ENVIRONMENT = {
     # Tune's newer output prints to standard output even when it is told to be silent.
     "RAY_AIR_NEW_OUTPUT": "0",
 }
-
-
-@dataclass(frozen=True)
-class SweepResult:
-    """How a call of `run_sweep` ended.
-
-    Attributes:
-        folder: of the sweep.
-        rows: of its trials.
-        best: scenario -> best configuration; empty where none is complete.
-        interrupted: whether trials are left, for Ctrl-C came.
-        files: names of what was written of it, in its folder.
-    """
-
-    folder: SweepFolder
-    rows: list[TrialRow]
-    best: dict[str, Configuration]
-    interrupted: bool
-    files: list[str]
 
 
 @dataclass(frozen=True)
@@ -147,6 +116,7 @@ def run_sweep(
         require("optuna", extra="optuna")
     callbacks = [Reporter(), *loggers.callbacks(sweep)]
     check_folder(folder, sweep, resume=resume)
+    folder.write(WORLDS, fingerprints(sweep))
     folder.write(SWEEP, dump_sweep(sweep))
     board = Board(plan)
     with ray_running(
@@ -159,9 +129,8 @@ def run_sweep(
             else:
                 tuner = _new(sweep, folder, callbacks=callbacks, jobs=cluster.jobs)
             grid = tuner.fit()
-    rows = _rows(board, grid)
     interrupted = board.num_over < sweep.num_trials
-    return _keep(folder, plan, rows, interrupted=interrupted)
+    return keep_results(folder, plan, rows_of(board, grid), interrupted=interrupted)
 
 
 def check_folder(folder: SweepFolder, sweep: Sweep, *, resume: bool) -> None:
@@ -182,11 +151,20 @@ def check_folder(folder: SweepFolder, sweep: Sweep, *, resume: bool) -> None:
     before = parse_sweep(stored, source=f"{folder.path}/{SWEEP}").model_dump(exclude_unset=True)
     given = sweep.model_dump(exclude_unset=True)
     changed = sorted(key for key in {*before, *given} if before.get(key) != given.get(key))
+    if folder.read(WORLDS) not in (None, fingerprints(sweep)):
+        changed.append("the content of its scenarios")
     if changed:
         raise InputError(
             f"the sweep in {folder.path} differs in {', '.join(changed)}: a resumed sweep keeps what it was, "
             "start the changed one with another --name"
         )
+
+
+def fingerprints(sweep: Sweep) -> str:
+    """Scenario -> SHA-256 of what it holds, as JSON: a file of that name may change."""
+    return (
+        json.dumps({name: scenario_sha256(world) for name, world in sweep.worlds().items()}, indent=2) + "\n"
+    )
 
 
 def _new(
@@ -234,81 +212,6 @@ def _num_samples(sweep: Sweep) -> int:
 
 def _folder_name(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-def _rows(board: Board, grid: tune.ResultGrid) -> list[TrialRow]:
-    results = {PurePosixPath(result.path).name: result for result in map(grid.__getitem__, range(len(grid)))}
-    rows = [_row(trial, results.get(trial.name)) for trial in board.trials.values()]
-    # A resumed sweep meets its trials in another order; Tune's own ids are numbered, those of Optuna's trials are not.
-    return sorted(rows, key=lambda row: row.trial) if board.plan.sweep.search == "random" else rows
-
-
-def _row(trial: TrialView, result: tune.Result | None) -> TrialRow:
-    metrics = result.metrics if result and result.metrics else {}
-    curve = result.metrics_dataframe if result else None
-    error = str(result.error or "").strip().splitlines() if result else []
-    return TrialRow(
-        trial=trial.name,
-        configuration=trial.configuration,
-        seed=trial.seed,
-        status=trial.status if trial.is_over else UNFINISHED,
-        profit=math.nan if trial.profit is None else trial.profit,
-        profit_best=float(metrics.get("profit_best", math.nan)),
-        iterations=trial.iteration,
-        env_steps=int(metrics.get("env_steps", 0)),
-        seconds=trial.seconds,
-        error=error[-1] if error and trial.status == FAILED else "",
-        curve=()
-        if curve is None or "profit" not in curve
-        else tuple(zip(curve["env_steps"].tolist(), curve["profit"].tolist(), strict=True)),
-        checkpoint=result.checkpoint.path if result and result.checkpoint else "",
-    )
-
-
-def _keep(folder: SweepFolder, plan: Plan, rows: list[TrialRow], *, interrupted: bool) -> SweepResult:
-    sweep = plan.sweep
-    folder.write(TRIALS, to_csv(sweep, rows))
-    best = best_of(sweep, rows)
-    files = {
-        BEST if not sweep.scenarios_differ else f"best_{Path(scenario).stem}.yaml": best_settings(
-            sweep, configuration, currency=plan.currencies[scenario]
-        )
-        for scenario, configuration in best.items()
-    }
-    for name, text in files.items():
-        folder.write(name, text)
-    pages = []
-    if best and not interrupted:
-        _prune(folder, sweep, rows, best=list(best.values()))
-        pages = _report(folder, plan, rows, best)
-    return SweepResult(folder, rows, best, interrupted, [TRIALS, *files, *pages])
-
-
-def _report(
-    folder: SweepFolder, plan: Plan, rows: list[TrialRow], best: dict[str, Configuration]
-) -> list[str]:
-    """Write the page where the extra is installed; its name."""
-    try:
-        check_installed()
-    except MissingExtraError:
-        return []
-    worlds = context_worlds(plan.sweep, rows, best=best, currencies=plan.currencies)
-    if folder.local:
-        page = write_sweep_report(plan.sweep, worlds, out=folder.local / REPORT)
-    else:
-        with tempfile.TemporaryDirectory(prefix="invrec-sweep-") as scratch:
-            page = write_sweep_report(plan.sweep, worlds, out=Path(scratch))
-            folder.upload(Path(scratch), REPORT)
-    return [f"{REPORT}/{page.name}"]
-
-
-def _prune(folder: SweepFolder, sweep: Sweep, rows: list[TrialRow], *, best: list[Configuration]) -> None:
-    """Remove the checkpoints of all but the best configurations; failed trials keep theirs."""
-    ranked = sorted((c for c in group(rows) if not math.isnan(c.mean)), key=lambda c: c.mean, reverse=True)
-    kept = {trial.trial for c in [*ranked[: sweep.keep_checkpoints], *best] for trial in c.trials}
-    for row in rows:
-        if row.trial not in kept and row.status != FAILED and row.checkpoint:
-            folder.remove_checkpoints(row.trial)
 
 
 @contextlib.contextmanager
