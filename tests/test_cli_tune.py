@@ -33,6 +33,13 @@ def test_the_plan_as_json() -> None:
     assert json.loads(on_cluster.stdout)["at_once"] is None
 
 
+def test_how_many_gpus_there_are_only_ray_knows(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("{name: some, question: Which?, base: {gpus_per_learner: 0.5}}")
+    plan = json.loads(CliRunner().invoke(app, ["tune", str(file), "--dry-run", "--json"]).stdout)
+    assert (plan["at_once"], plan["resources_per_trial"]) == (None, {"CPU": 1.0, "GPU": 0.5})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

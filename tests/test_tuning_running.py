@@ -221,6 +221,29 @@ def test_a_checkpoint_that_is_gone_or_damaged_is_replaced_by_the_one_before(
     trial.cleanup()
 
 
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.filterwarnings("ignore::invrec_rllib.timescales.report.TimescaleWarning")
+def test_what_a_population_changes_holds_from_the_checkpoint_on(tmp_path: Path) -> None:
+    space = {
+        "learning_rate_inventory": {"loguniform": [1e-4, 0.5]},
+        "power_inventory": {"choice": [0.0, 1.0]},
+    }
+    trial = PairTrainable.of(make_sweep(small(space=space)))(
+        {"learning_rate_inventory": 0.001, "power_inventory": 1.0, "seed": 0}
+    )
+    for _ in range(3):
+        trial.step()
+    checkpoint = made(tmp_path / "checkpoint_000000")
+    trial.save_checkpoint(str(checkpoint))
+    # After 3 updates, a / (1 + 3 / 12) ^ power.
+    for rate, power, expected in ((0.001, 1.0, 0.0008), (0.25, 1.0, 0.2), (0.25, 0.0, 0.25)):
+        trial.reset_config({"learning_rate_inventory": rate, "power_inventory": power, "seed": 0})
+        trial.restore(tune.Checkpoint(str(checkpoint)))
+        _, result = trial._built().iterate()
+        assert result["learners"]["inventory"]["actor_learning_rate"] == pytest.approx(expected)
+    trial.cleanup()
+
+
 def made(folder: Path) -> Path:
     folder.mkdir()
     return folder

@@ -95,10 +95,7 @@ def tune(
         from invrec_rllib.tuning.plan import make_plan
 
         plan = make_plan(sweep)
-        at_once = (
-            None if address or os.environ.get("RAY_ADDRESS") else plan.at_once({"CPU": cpus or _num_cpus()})
-        )
-        _print_plan(plan, None if at_once is None else min(at_once, jobs or at_once), as_json=as_json)
+        _print_plan(plan, _fitting(plan, jobs=jobs, cpus=cpus, address=address), as_json=as_json)
         return
     resume_command = _resume_command(file, storage, name=name, samples=samples)
     result = _run(
@@ -117,8 +114,14 @@ def tune(
         raise typer.Exit(FAILED)
 
 
-def _num_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _fitting(plan: Plan, *, jobs: int | None, cpus: int | None, address: str | None) -> int | None:
+    """Trials side by side on this machine; None where only Ray knows: on a cluster, or with GPUs."""
+    if address or os.environ.get("RAY_ADDRESS") or set(plan.resources) - {"CPU"}:
+        return None
+    machine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # A local Ray declares what a trial needs, if the machine has less.
+    declared = cpus or max(machine, plan.resources.get("CPU", 0.0))
+    return plan.at_once({"CPU": float(declared)}, jobs=jobs)
 
 
 def _run(
@@ -153,12 +156,12 @@ def plan_text(plan: Plan, at_once: int | None) -> str:
 
     Args:
         plan: of the sweep.
-        at_once: trials side by side; None: as many as a cluster has room for.
+        at_once: trials side by side; None: as many as Ray has room for.
     """
     sweep = plan.sweep
     seeds = f"{len(sweep.seeds)} seed{'s' if len(sweep.seeds) > 1 else ''}"
     takes = ", ".join(f"{amount:g} {name}" for name, amount in plan.resources.items())
-    side_by_side = "as many at once as the cluster has room for" if at_once is None else f"{at_once} at once"
+    side_by_side = "as many at once as Ray has room for" if at_once is None else f"{at_once} at once"
     return "\n".join(
         [
             f"{sweep.name}: {sweep.question.strip()}",

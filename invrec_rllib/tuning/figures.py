@@ -59,7 +59,7 @@ def _draw_drawn(axes: Axes, key: str, rows: Sequence[TrialRow], *, log: bool) ->
         if not shown:
             continue
         x = [configuration.values[key] for configuration in shown]
-        spread = [0.0 if math.isnan(c.spread) else c.spread for c in shown]
+        spread = None if all(math.isnan(c.spread) for c in shown) else [c.spread for c in shown]
         axes.errorbar(
             x,
             [c.mean for c in shown],
@@ -93,7 +93,7 @@ def _draw_listed(axes: Axes, sweep: Sweep, key: str, rows: Sequence[TrialRow]) -
         axes.errorbar(
             [place for place, _ in filled],
             [found.mean() for _, found in filled],
-            yerr=[found.std(ddof=1) if len(found) > 1 else 0.0 for _, found in filled],
+            yerr=[found.std(ddof=1) if len(found) > 1 else math.nan for _, found in filled],
             color=colour,
             marker="o",
             markersize=6,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import warnings
@@ -216,10 +217,20 @@ def _folder_name(trial: Any) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("ray.tune.tune")
+    logger.addFilter(_is_news)
     with quiet_loggers(), warnings.catch_warnings():
         # Speeds that do not separate are what some sweeps are about; the plan's check has seen all of them.
         warnings.simplefilter("ignore", TimescaleWarning)
-        yield
+        try:
+            yield
+        finally:
+            logger.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # The table of trials says it, and of an interrupted sweep it is no error.
+    return not str(record.msg).startswith("Trials did not complete")
 
 
 @contextlib.contextmanager
