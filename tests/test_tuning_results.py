@@ -218,6 +218,8 @@ def test_a_sweep_that_is_there_is_neither_overwritten_nor_changed(tmp_path: Path
         check_folder(folder, found, resume=True)
     folder.write("sweep.yaml", dump_sweep(found))
     check_folder(folder, found, resume=True)
+    check_folder(folder, found, resume=False)
+    folder.write("tuner.pkl", "what Tune has written")
     with pytest.raises(InputError, match=r"some exists: go on with that sweep with --resume, or .* --name"):
         check_folder(folder, found, resume=False)
     with pytest.raises(InputError, match="differs in base, seeds: a resumed sweep keeps what it was"):

@@ -207,6 +207,10 @@ def test_a_checkpoint_that_is_gone_or_damaged_is_replaced_by_the_one_before(
     policy.write_bytes(policy.read_bytes()[:-1])
     assert iterations_after("checkpoint_000002") == 3
     assert "is not what was written; the one before it is taken" in capsys.readouterr().out
+    # As an upload that was cut off leaves it.
+    (tmp_path / "checkpoint_000002/checksums.json").unlink()
+    assert iterations_after("checkpoint_000002") == 3
+    assert "checksums.json is missing; the one before it is taken" in capsys.readouterr().out
     # Of a checkpoint that Tune has removed since it noted it: the newest sound one.
     assert iterations_after("checkpoint_000009") == 3
     shutil.rmtree(tmp_path / "checkpoint_000001")

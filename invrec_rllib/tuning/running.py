@@ -101,7 +101,7 @@ def run_sweep(
         storage: folder or URI above the sweep's own, which all machines of a cluster share.
         name: of its folder; None: the sweep's.
         resume: whether to go on with the sweep that is there: finished trials stay, unfinished ones go on from their
-            checkpoints, failed ones start again.
+            checkpoints, failed ones start again. Tune pickles where they stand, so resume folders of your own alone.
         cluster: where it runs.
         loggers: where metrics go besides TensorBoard; a resumed sweep keeps those that it had.
         watcher: who wants to hear of it.
@@ -142,7 +142,8 @@ def check_folder(folder: SweepFolder, sweep: Sweep, *, resume: bool) -> None:
     """
     stored = folder.read(SWEEP)
     if not resume:
-        if folder.is_taken():
+        # A start that failed before Tune began leaves nothing but what was asked for.
+        if folder.is_taken() and (stored is None or folder.holds_tuner()):
             raise InputError(
                 f"{folder.path} exists: go on with that sweep with --resume, or choose another name with --name"
             )

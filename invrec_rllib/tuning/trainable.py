@@ -15,7 +15,7 @@ from invrec_rllib.learning_pair import FIRST_RESUMED_STREAM, LearningPair
 from invrec_rllib.rllib.seeding import TRAINING_STREAM
 from invrec_rllib.rundir import describe_machine
 from invrec_rllib.scenario import Scenario
-from invrec_rllib.seals import damage, seal
+from invrec_rllib.seals import SEAL, damage, seal
 from invrec_rllib.tuning.folder import CHECKPOINT
 from invrec_rllib.tuning.sweep import Sweep
 
@@ -121,15 +121,17 @@ class PairTrainable(tune.Trainable):
             except DamagedError as error:
                 print(f"checkpoint {found.path} is damaged: {error}; the one before it is taken")
         print(f"no checkpoint beside {noted.path} can be used; the trial starts anew")
+        self.reset_config(self._config)
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
         """Go on from a checkpoint.
 
         Raises:
-            DamagedError: a file of it is not what was written.
+            DamagedError: a file of it is not what was written, or it was not finished.
         """
         folder = Path(str(checkpoint))
-        if fault := damage(folder):
+        fault = damage(folder) if (folder / SEAL).is_file() else f"{SEAL} is missing"
+        if fault:
             raise DamagedError(fault)
         position = json.loads((folder / POSITION).read_text("utf-8"))
         self.cleanup()
