@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY)
 # Numbers whose largest is so many times the smallest are drawn on a logarithmic axis.
 _WIDE = 8.0
+_STEP_ASIDE = 0.07
 
 
 def slice_figure(sweep: Sweep, key: str, rows: Sequence[TrialRow], *, currency: str) -> Figure:
@@ -84,7 +85,9 @@ def _draw_listed(axes: Axes, sweep: Sweep, key: str, rows: Sequence[TrialRow]) -
     for number, line in enumerate(lines):
         kept = [row for row in rows if other is None or row.configuration[other] == line]
         profits = [[row.profit for row in kept if row.configuration[key] == option] for option in options]
-        filled = [(place, np.array(found)) for place, found in zip(places, profits, strict=True) if found]
+        # Values without a scale have room for their lines side by side.
+        beside = 0.0 if numbers is not None else _STEP_ASIDE * (number - (len(lines) - 1) / 2)
+        filled = [(x + beside, np.array(found)) for x, found in zip(places, profits, strict=True) if found]
         if not filled:
             continue
         colour = _COLOURS[number % len(_COLOURS)]
