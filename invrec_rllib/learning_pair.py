@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.tune import PlacementGroupFactory
 
 from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.learning.export import EXPORT_FOLDER, save_policy
@@ -17,7 +18,7 @@ from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.learning.trained import TrainedPolicy
 from invrec_rllib.rllib.algorithm import build_config, env_options
 from invrec_rllib.rllib.callbacks import ECONOMICS
-from invrec_rllib.rllib.quiet import build_quietly, resources_needed
+from invrec_rllib.rllib.quiet import build_quietly, placement, resources_needed
 from invrec_rllib.rllib.register import register
 from invrec_rllib.rllib.seeding import TRAINING_STREAM
 from invrec_rllib.rllib.trained import policy_of, what_is_seen
@@ -72,6 +73,10 @@ class LearningPair:
     def resources_needed(self) -> dict[str, float]:
         """What its runners and learners take from the cluster, by resource name."""
         return resources_needed(self.config)
+
+    def placement(self) -> PlacementGroupFactory:
+        """What it takes as a trial of Tune, the process that trains included."""
+        return placement(self.config)
 
     def build(self, checkpoint: Path | None = None, *, iterations: int = 0, seconds: float = 0.0) -> None:
         """Make the algorithm, in a Ray that runs already.

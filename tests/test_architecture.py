@@ -34,6 +34,7 @@ ROOMS = (
     "training",
     "studies",
     "reproduction",
+    "tuning",
     "benchmarks",
     "cli",
     "examples",
@@ -42,8 +43,8 @@ FREE = ("errors",)
 # What drives RLlib's own algorithms from outside: training runs them, the benchmark measures its stock path.
 USES_RLLIB = ("rllib", "learning_pair", "training", "benchmarks", "examples")
 USES_TORCH = ("learning", *USES_RLLIB)
-# Studies run side by side under Ray, and leave RLlib to training.
-USES_RAY = (*USES_RLLIB, "studies", "cli")
+# Studies and sweeps run side by side under Ray, and leave RLlib to training.
+USES_RAY = (*USES_RLLIB, "studies", "tuning", "cli")
 # The simulator is pure NumPy.
 SIM_MAY_IMPORT = ("numpy", "scipy.special")
 

@@ -22,6 +22,12 @@ from invrec_rllib.learning.settings import TrainSettings, load_settings, make_se
             {"minibatch_size": 100, "steps_per_iteration": 50},
             ["minibatch_size = 100", "steps_per_iteration = 50"],
         ),
+        ({"learners": -1}, ["learners", "-1", "greater than or equal to 0"]),
+        ({"learners": 2, "algo": "ppo"}, ["learners = 2", "algo = mtmappo", "'ppo'"]),
+        ({"learners": 3}, ["steps_per_iteration = 1664", "multiple of learners = 3"]),
+        ({"learners": 2, "minibatch_size": 415}, ["minibatch_size = 415", "multiple of learners = 2"]),
+        ({"learners": 2, "envs_per_runner": 31}, ["envs_per_runner = 31", "multiple of learners = 2"]),
+        ({"gpus_per_learner": -0.5}, ["gpus_per_learner", "-0.5", "greater than or equal to 0"]),
     ],
 )
 def test_a_bad_setting_is_named_with_its_value(data: dict[str, object], words: list[str]) -> None:

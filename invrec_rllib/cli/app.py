@@ -25,6 +25,7 @@ from invrec_rllib.cli import (
     solving,
     studying,
     training,
+    tuning,
 )
 from invrec_rllib.cli.console import examples, print_error
 from invrec_rllib.errors import InvrecError
@@ -106,6 +107,7 @@ behaving.add_command(app)
 sensing.add_command(app)
 bounding.add_command(app)
 policy_tuning.add_command(app)
+tuning.add_command(app)
 exporting.add_command(app)
 backtesting.add_command(app)
 solving.add_command(app)

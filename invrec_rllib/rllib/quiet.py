@@ -30,6 +30,7 @@ from typing import Any
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.tune import PlacementGroupFactory
 
 from invrec_rllib.errors import InputError
 
@@ -53,17 +54,27 @@ def resources_needed(config: AlgorithmConfig, *, concurrent_trials: int = 0) -> 
     Raises:
         InputError: `config` belongs to no algorithm.
     """
-    algorithm: Any = config.algo_class
-    if algorithm is None:
-        raise InputError(f"config must be an algorithm's, such as PPOConfig(), got {type(config).__name__}")
-    with quiet_loggers():
-        factory = algorithm.default_resource_request(config.copy(copy_frozen=False))
+    factory = placement(config)
     bundles = factory.bundles if concurrent_trials else factory.bundles[1:]
     total: dict[str, float] = {}
     for bundle in bundles:
         for name, amount in bundle.items():
             total[name] = total.get(name, 0.0) + float(amount) * max(concurrent_trials, 1)
     return {name: amount for name, amount in total.items() if amount > 0}
+
+
+def placement(config: AlgorithmConfig) -> PlacementGroupFactory:
+    """What a trial of Tune takes: a bundle for its main process, and one for each remote runner and learner.
+
+    Raises:
+        InputError: `config` belongs to no algorithm.
+    """
+    algorithm: Any = config.algo_class
+    if algorithm is None:
+        raise InputError(f"config must be an algorithm's, such as PPOConfig(), got {type(config).__name__}")
+    with quiet_loggers():
+        factory: PlacementGroupFactory = algorithm.default_resource_request(config.copy(copy_frozen=False))
+    return factory
 
 
 def start_ray(
