@@ -1,4 +1,4 @@
-"""Exposures from scores, differentiable: a soft top-K that may leave slots empty."""
+"""Exposures from scores in torch: the best slots, and a soft version to take derivatives of."""
 
 from __future__ import annotations
 
@@ -9,8 +9,27 @@ from torch import Tensor
 from torch.nn import functional
 
 
+def fill_slots(scores: Tensor, slots: float) -> Tensor:
+    """As `policies.recommenders.fill_slots`: full exposure for the best scores, nothing for a score <= 0.
+
+    Args:
+        scores: (..., N).
+        slots: K, 0 < K <= N.
+
+    Returns:
+        (..., N), in [0, 1], at most K in sum; no derivative.
+    """
+    scores = scores.detach()
+    count = math.ceil(slots)
+    best = torch.topk(scores, count, dim=-1)
+    shares = (best.values > 0.0).to(scores.dtype)
+    if slots < count:
+        shares[..., -1] *= slots - (count - 1)
+    return torch.zeros_like(scores).scatter(-1, best.indices, shares)
+
+
 def soft_slots(scores: Tensor, slots: float, *, temperature: Tensor) -> Tensor:
-    """Exposures that rise with scores and use at most K slots; as the temperature falls, `recommenders.fill_slots`.
+    """Exposures that rise with scores and use at most K slots; as the temperature falls, `fill_slots`.
 
     That is `env.slates.soft_top_k` over the products and as many empty places of score 0 as there are slots.
 
@@ -27,16 +46,16 @@ def soft_slots(scores: Tensor, slots: float, *, temperature: Tensor) -> Tensor:
 
 
 def soft_top_k(logits: Tensor, slots: float) -> Tensor:
-    """`env.slates.soft_top_k` at temperature 1, in torch: the closed form, differentiable almost everywhere."""
+    """`env.slates.soft_top_k` at temperature 1: the closed form, differentiable almost everywhere."""
     candidates = math.ceil(slots)
     best = torch.topk(logits, candidates, dim=-1).values
     last = best[..., -1:]
     shares = torch.exp((logits - last).clamp(max=0.0))
     tail = last + torch.log(shares.sum(dim=-1, keepdim=True) - (candidates - 1))
     log_scale = math.log(slots - (candidates - 1)) - tail
-    for r in range(candidates - 2, -1, -1):
-        here = best[..., r : r + 1]
+    for rank in range(candidates - 2, -1, -1):
+        here = best[..., rank : rank + 1]
         tail = torch.logaddexp(tail, here)
-        fits = math.log(slots - r) + here <= tail
-        log_scale = torch.where(fits, math.log(slots - r) - tail, log_scale)
+        fits = math.log(slots - rank) + here <= tail
+        log_scale = torch.where(fits, math.log(slots - rank) - tail, log_scale)
     return torch.exp((logits + log_scale).clamp(max=0.0))
