@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -22,8 +22,11 @@ from invrec_rllib.scenario.files import write_text_atomically
 
 if TYPE_CHECKING:
     from invrec_rllib.evaluation import Comparison
+    from invrec_rllib.learning.pathwise.policy import PathwisePolicy
     from invrec_rllib.learning.trained import TrainedPolicy
     from invrec_rllib.policies.base import Policy
+
+    TrainedPair: TypeAlias = TrainedPolicy | PathwisePolicy
 
 # Not the seeds that `invrec train` validates and compares with.
 DEFAULT_SEED = 3_000_003
@@ -132,7 +135,7 @@ class Contenders:
     arguments: tuple[str, ...]
     tuned: Mapping[str, TunedParameters]
     trained: Mapping[str, Trained]
-    pairs: Mapping[str, TrainedPolicy]
+    pairs: Mapping[str, TrainedPair]
     information: Any
 
     @cached_property
@@ -222,6 +225,7 @@ class Trained:
 
 def find_trained(arguments: list[str]) -> dict[str, Trained]:
     """What the arguments that are no names of simple policies stand for."""
+    from invrec_rllib.learning.pathwise.files import is_pair, load_pair
     from invrec_rllib.rundir import RunDir, find_checkpoint
 
     found: dict[str, Trained] = {}
@@ -234,6 +238,9 @@ def find_trained(arguments: list[str]) -> dict[str, Trained]:
                 f"{argument!r} is neither a folder of a run or checkpoint nor a policy; "
                 f"policies: {', '.join(policy_names())}"
             )
+        if is_pair(path):
+            found[argument] = Trained(path, name=path.name, scenario=load_pair(path).scenario)
+            continue
         checkpoint = find_checkpoint(path)
         folder = checkpoint.parent.parent
         run = RunDir(folder) if (folder / "settings.yaml").is_file() else None
@@ -263,20 +270,28 @@ def common_scenario(trained: Mapping[str, Trained], *, otherwise: str) -> str | 
     return world
 
 
-def load_pairs(trained: Mapping[str, Trained]) -> dict[str, TrainedPolicy]:
+def load_pairs(trained: Mapping[str, Trained]) -> dict[str, TrainedPair]:
     """The trained pairs, by argument, each with a name of its own."""
-    if not trained:
-        return {}
-    from invrec_rllib.rllib.trained import load_trained
-
     names = [pair.name for pair in trained.values()]
     return {
-        argument: load_trained(pair.checkpoint, name=pair.name if names.count(pair.name) == 1 else argument)
+        argument: _load_pair(pair.checkpoint, name=pair.name if names.count(pair.name) == 1 else argument)
         for argument, pair in trained.items()
     }
 
 
-def common_information(pairs: Mapping[str, TrainedPolicy]) -> str:
+def _load_pair(folder: Path, *, name: str) -> TrainedPair:
+    from invrec_rllib.learning.pathwise.files import is_pair
+
+    if is_pair(folder):
+        from invrec_rllib.learning.pathwise.policy import PathwisePolicy
+
+        return PathwisePolicy.load(folder, name=name)
+    from invrec_rllib.rllib.trained import load_trained
+
+    return load_trained(folder, name=name)
+
+
+def common_information(pairs: Mapping[str, TrainedPair]) -> str:
     """The information that all of them saw in training; without any, observed."""
     modes = {pair.information for pair in pairs.values()}
     if len(modes) > 1:

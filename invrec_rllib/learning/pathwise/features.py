@@ -53,7 +53,14 @@ def static_features(world: World, here: Period) -> Tensor:
 
 
 def state_features(
-    world: World, state: WorldState, *, free: Tensor, now: Tensor, deviation: Tensor, signals: list[Tensor], static: Tensor
+    world: World,
+    state: WorldState,
+    *,
+    free: Tensor,
+    now: Tensor,
+    deviation: Tensor,
+    signals: list[Tensor],
+    static: Tensor,
 ) -> Tensor:
     """All that is seen of each product, (B, N, F), bounded.
 

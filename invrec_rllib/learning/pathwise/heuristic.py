@@ -112,6 +112,29 @@ class Heuristic:
         )
         return order, exposure
 
+    def order_told(
+        self,
+        state: WorldState,
+        affinity: Tensor,
+        *,
+        exposure: Tensor,
+        weights: Mapping[str, Tensor],
+        corrections: Corrections,
+    ) -> Tensor:
+        """Orders where the exposures, (B, M, N), are given, and last: as `CoordinatedPolicy.act_told`, (B, N)."""
+        here = self._periods[state.period]
+        outlook = self._look(here, state, affinity, weights)
+        return self._order(
+            here,
+            state,
+            outlook,
+            self._features(here, state, outlook),
+            affinity,
+            exposure,
+            weights={**weights, "plan_share": torch.ones_like(weights["plan_share"])},
+            corrections=corrections,
+        )
+
     def _look(
         self, here: Period, state: WorldState, affinity: Tensor, weights: Mapping[str, Tensor]
     ) -> Outlook:

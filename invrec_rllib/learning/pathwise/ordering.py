@@ -54,7 +54,9 @@ def limited_order(
     if not here.reviewed:
         return torch.zeros_like(wanted)
     order = torch.minimum((wanted * here.arrives).clamp(min=0.0), world.max_order)
-    periods = world.params.scenario.supply.review_periods / weights["cap_tightness"].clamp(min=_LEAST_TIGHTNESS)
+    periods = world.params.scenario.supply.review_periods / weights["cap_tightness"].clamp(
+        min=_LEAST_TIGHTNESS
+    )
     return torch.minimum(order, cap_factor * periods * forecast.mean * here.rate_at_arrival)
 
 

@@ -23,7 +23,7 @@ class Pair(nn.Module):
 
     def __init__(self, chosen: CoordinatedParameters, *, num_features: int, hidden: int) -> None:
         super().__init__()
-        self.chosen = chosen
+        self.chosen, self.num_features, self.hidden = chosen, num_features, hidden
         self.corrections = Corrections(num_features, hidden=hidden)
         self._bounds = {name: pair for name, pair in chosen.bounds().items() if name not in FIXED}
         values = chosen.values()

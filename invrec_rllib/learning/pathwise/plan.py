@@ -73,9 +73,7 @@ class Period(NamedTuple):
 
 def plan_periods(world: World, chosen: CoordinatedParameters) -> list[Period]:
     """The constants of every period; of the parameters `cover_periods` and `persistence` enter."""
-    look = Lookahead(
-        world.params, cover_periods=chosen.cover_periods, persistence=chosen.persistence
-    )
+    look = Lookahead(world.params, cover_periods=chosen.cover_periods, persistence=chosen.persistence)
     return [_plan_period(world, look, period) for period in range(world.params.num_periods)]
 
 

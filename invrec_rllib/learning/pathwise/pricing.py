@@ -51,7 +51,9 @@ def unit_value(world: World, prices: Prices, demand: Tensor, weights: Mapping[st
     """Value of one more unit asked for this period, where so many are already, money, (B, N)."""
     variance = demand_variance(world, demand) + 0.25
     deviation = torch.sqrt(variance)
-    served = ndtr(((prices.available - demand) / deviation + prices.available_shift) / weights["served_spread"])
+    served = ndtr(
+        ((prices.available - demand) / deviation + prices.available_shift) / weights["served_spread"]
+    )
     spread = torch.sqrt(variance + prices.spare_variance)
     missed = ndtr(((demand - prices.spare) / spread - prices.spare_shift) / weights["shortage_spread"])
     sale = prices.fixed - prices.charge * missed

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.pathwise.heuristic import Heuristic
 from invrec_rllib.learning.pathwise.pair import Pair
-from invrec_rllib.learning.pathwise.plan import Belief, believe
+from invrec_rllib.learning.pathwise.plan import believe
 from invrec_rllib.learning.pathwise.settings import PathwiseSettings
 from invrec_rllib.learning.pathwise.world import World, straight_through
 from invrec_rllib.policies.coordinated import CoordinatedParameters
@@ -81,7 +82,35 @@ def search(
     Raises:
         InputError: the world has what the gradients cannot pass; see `World`.
     """
-    settings = settings or PathwiseSettings()
+    with single_threaded():
+        return _search(
+            params,
+            chosen,
+            information=information,
+            settings=settings or PathwiseSettings(),
+            progress=progress,
+        )
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """One thread for torch: tensors are too small to share, and threads that wait cost others their cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _search(
+    params: Params,
+    chosen: CoordinatedParameters,
+    *,
+    information: Information,
+    settings: PathwiseSettings,
+    progress: Callable[[int, Progress], None],
+) -> Search:
     world = World(params)
     heuristic = Heuristic(world, chosen, temperature=settings.temperature)
     with torch.random.fork_rng(devices=[]):
@@ -113,9 +142,7 @@ def search(
     return Search(best, tuple(history))
 
 
-def play(
-    heuristic: Heuristic, pair: Pair, keys: Sequence[EpisodeKey], *, information: Information
-) -> Tensor:
+def play(heuristic: Heuristic, pair: Pair, keys: Sequence[EpisodeKey], *, information: Information) -> Tensor:
     """Profits of episodes, money, (B,), with derivatives for the pair."""
     world, params = heuristic.world, heuristic.world.params
     score_noise = 0.0 if information == "full" else params.scenario.tastes.score_noise

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from invrec_rllib.errors import InputError
+from invrec_rllib.scenario.faults import describe_faults
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -27,16 +31,33 @@ class PathwiseSettings(BaseModel):
     )
     warmup_steps: Count = Field(default=10, description="Steps over which step sizes rise.")
     hold: Share = Field(default=0.3, description="Share of the steps after which step sizes begin to fall.")
-    learning_rate_end: Share = Field(default=0.02, description="Share of the step sizes left at the last step.")
+    learning_rate_end: Share = Field(
+        default=0.02, description="Share of the step sizes left at the last step."
+    )
     averaging: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.95, description="Weight of the past in the mean of weights that is validated; 0: the last ones."
+        default=0.95,
+        description="Weight of the past in the mean of weights that is validated; 0: the last ones.",
     )
     gradient_clip: Positive = Field(
         default=0.2, description="Bound on the gradient's norm, in reward per period."
     )
     temperature: Positive = Field(
-        default=0.2, description="Of the soft slots behind exposures' derivatives, in deviations of the gains."
+        default=0.2,
+        description="Of the soft slots behind exposures' derivatives, in deviations of the gains.",
     )
     hidden: Count = Field(default=48, description="Width of the networks' layers.")
     validations: Count = Field(default=12, description="How often the pair is validated on the way.")
     validation_episodes: Count = Field(default=400, description="Played for each, always the same.")
+
+
+def make_pathwise_settings(data: Mapping[str, Any], *, source: str = "settings") -> PathwiseSettings:
+    """Validate settings.
+
+    Raises:
+        InputError: one line per fault, each naming field, value and what is allowed.
+    """
+    try:
+        return PathwiseSettings.model_validate(dict(data))
+    except ValidationError as error:
+        lines = "\n  ".join(describe_faults(error, PathwiseSettings))
+        raise InputError(f"{source} are not valid:\n  {lines}") from error

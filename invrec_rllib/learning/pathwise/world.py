@@ -78,9 +78,7 @@ class World:
         self.entry = self.tensor(params.entry[:, 0])
         self.visitors = self.tensor(params.visitors)
         self.lift = self.tensor(params.lift)
-        self.log_price_ratio = (
-            None if params.log_price_ratio is None else self.tensor(params.log_price_ratio)
-        )
+        self.log_price_ratio = None if params.log_price_ratio is None else self.tensor(params.log_price_ratio)
         self.affinity_pull = self.tensor(params.affinity_pull)
         self.organic_demand = self.tensor(params.organic_demand)
 
@@ -131,7 +129,13 @@ class World:
         sales = _smaller(demand, on_hand)
         unmet, left = demand - sales, on_hand - sales
         profit = self._profit(
-            state.period, order=order, exposure=exposure, sales=sales, unmet=unmet, on_hand=on_hand, slots=slots
+            state.period,
+            order=order,
+            exposure=exposure,
+            sales=sales,
+            unmet=unmet,
+            on_hand=on_hand,
+            slots=slots,
         )
         affinity = self._next_affinity(state.affinity, exposure, unmet / demand.clamp(min=1.0), draws)
         next_on_hand, next_slots = _receive(left, slots)
