@@ -5,14 +5,13 @@ from __future__ import annotations
 from importlib import resources
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.policies.registry import policy_names
 from invrec_rllib.policies.view import Information
-from invrec_rllib.scenario.faults import describe_faults
-from invrec_rllib.scenario.files import parse_yaml
+from invrec_rllib.scenario.faults import validated
+from invrec_rllib.scenario.files import parse_mapping
 from invrec_rllib.studies.study import Assignments, Study
 
 _SHIPPED = resources.files("invrec_rllib.reproduction") / "experiments"
@@ -105,16 +104,5 @@ def parse_experiment(text: str, *, source: str = "experiment") -> Experiment:
     Raises:
         InputError: not YAML, not a mapping, or not valid; one line per fault.
     """
-    try:
-        data = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(
-            f"{source} must hold a mapping with the keys of an experiment, got {type(data).__name__}"
-        )
-    try:
-        return Experiment.model_validate(data)
-    except ValidationError as error:
-        lines = "\n  ".join(describe_faults(error, Experiment))
-        raise InputError(f"{source} is not a valid experiment:\n  {lines}") from error
+    data = parse_mapping(text, source=source, of="an experiment")
+    return validated(Experiment, data, what=f"{source} is not a valid experiment")

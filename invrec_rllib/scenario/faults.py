@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+from invrec_rllib.errors import InputError, ScenarioError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _LONGEST_VALUE = 60
 _ALLOWED = {
@@ -28,6 +33,31 @@ _ALLOWED = {
     "dict_type": "must be a mapping",
     "invalid_key": "keys must be text",
 }
+
+
+def validated(
+    model: type[Model],
+    data: Mapping[str, Any],
+    *,
+    what: str,
+    error: type[InputError | ScenarioError] = InputError,
+) -> Model:
+    """A model made from plain data.
+
+    Args:
+        model: to make.
+        data: its keys and values.
+        what: opens the message, such as "sweep.yaml is not a valid sweep".
+        error: to raise.
+
+    Raises:
+        InputError, ScenarioError: whichever `error` is; one line per fault, each naming key, value and what is allowed.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as found:
+        lines = "\n  ".join(describe_faults(found, model))
+        raise error(f"{what}:\n  {lines}") from found
 
 
 def describe_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from invrec_rllib.errors import ScenarioError
-from invrec_rllib.scenario.faults import describe_faults
+from invrec_rllib.errors import InputError, ScenarioError
+from invrec_rllib.scenario.faults import validated
 from invrec_rllib.scenario.schema import Scenario
 
 # The C loader reads the 16,000 affinities of `huge` about ten times faster; PyYAML is built without it on
@@ -75,6 +74,26 @@ def parse_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
+def parse_mapping(text: str, *, source: str, of: str) -> dict[str, Any]:
+    """A mapping from YAML text.
+
+    Args:
+        text: YAML.
+        source: what to call the text in errors.
+        of: what has the keys that it should hold, such as "a study".
+
+    Raises:
+        InputError: not YAML, a key given twice, or not a mapping.
+    """
+    try:
+        data = parse_yaml(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{source} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{source} must hold a mapping with the keys of {of}, got {type(data).__name__}")
+    return data
+
+
 def parse_scenario(text: str, *, source: str = "scenario") -> Scenario:
     """Read a scenario from YAML text.
 
@@ -101,11 +120,7 @@ def build_scenario(data: dict[str, Any], *, source: str = "scenario") -> Scenari
     Raises:
         ScenarioError: one line per fault, each naming field, value and what is allowed.
     """
-    try:
-        return Scenario.model_validate(data)
-    except ValidationError as error:
-        lines = "\n  ".join(describe_faults(error, Scenario))
-        raise ScenarioError(f"{source} is not a valid scenario:\n  {lines}") from error
+    return validated(Scenario, data, what=f"{source} is not a valid scenario", error=ScenarioError)
 
 
 @cache

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.scenario.files import parse_yaml
+from invrec_rllib.scenario.files import parse_mapping
 from invrec_rllib.studies.study import Study, make_study
 
 _SHIPPED = resources.files("invrec_rllib.studies")
@@ -46,13 +46,7 @@ def parse_study(text: str, *, source: str = "study") -> Study:
     Raises:
         InputError: not YAML, not a mapping, a key given twice, or not valid.
     """
-    try:
-        data = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{source} must hold a mapping with the keys of a study, got {type(data).__name__}")
-    return make_study(data, source=source)
+    return make_study(parse_mapping(text, source=source, of="a study"), source=source)
 
 
 def dump_study(study: Study) -> str:

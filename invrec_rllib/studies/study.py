@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.settings import TrainSettings, make_settings
 from invrec_rllib.scenario import Scenario, build_scenario, generate_scenario, load_scenario
-from invrec_rllib.scenario.faults import describe_faults
+from invrec_rllib.scenario.faults import validated
 
 # Names are folders too.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -194,11 +194,7 @@ def make_study(data: dict[str, Any], *, source: str = "study") -> Study:
     Raises:
         InputError: one line per fault, each naming field, value and what is allowed.
     """
-    try:
-        return Study.model_validate(data)
-    except ValidationError as error:
-        lines = "\n  ".join(describe_faults(error, Study))
-        raise InputError(f"{source} is not a valid study:\n  {lines}") from error
+    return validated(Study, data, what=f"{source} is not a valid study")
 
 
 def _listed(seeds: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.scenario.files import parse_yaml
+from invrec_rllib.scenario.files import parse_mapping
 from invrec_rllib.tuning.sweep import Sweep, make_sweep
 
 
@@ -32,13 +32,7 @@ def parse_sweep(text: str, *, source: str = "sweep") -> Sweep:
     Raises:
         InputError: not YAML, not a mapping, a key given twice, or not valid.
     """
-    try:
-        data = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{source} must hold a mapping with the keys of a sweep, got {type(data).__name__}")
-    return make_sweep(data, source=source)
+    return make_sweep(parse_mapping(text, source=source, of="a sweep"), source=source)
 
 
 def dump_sweep(sweep: Sweep) -> str:

@@ -8,12 +8,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from invrec_rllib.errors import InputError
 from invrec_rllib.learning.settings import TrainSettings, make_settings
 from invrec_rllib.scenario import Scenario, load_scenario
-from invrec_rllib.scenario.faults import describe_faults
+from invrec_rllib.scenario.faults import validated
 from invrec_rllib.tuning.dimension import Dimension
 from invrec_rllib.tuning.scheduler import Scheduler
 
@@ -223,11 +222,7 @@ def make_sweep(data: dict[str, Any], *, source: str = "sweep") -> Sweep:
     Raises:
         InputError: one line per fault, each naming key, value and what is allowed.
     """
-    try:
-        return Sweep.model_validate(data)
-    except ValidationError as error:
-        lines = "\n  ".join(describe_faults(error, Sweep))
-        raise InputError(f"{source} is not a valid sweep:\n  {lines}") from error
+    return validated(Sweep, data, what=f"{source} is not a valid sweep")
 
 
 def with_samples(sweep: Sweep, samples: int) -> Sweep:
