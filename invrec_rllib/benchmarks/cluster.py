@@ -12,14 +12,21 @@ import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from invrec_rllib.benchmarks.cost_model import Costs, Layout, Network, predict
-from invrec_rllib.benchmarks.paths import EPOCHS, built, iterate, mtmappo_config, settings_of_whole_episodes
+from invrec_rllib.benchmarks.paths import (
+    EPOCHS,
+    MINIBATCHES,
+    built,
+    iterate,
+    mtmappo_config,
+    settings_of_whole_episodes,
+)
 from invrec_rllib.benchmarks.simulator import describe_machine
 from invrec_rllib.benchmarks.stopwatch import Watched, own_time
 from invrec_rllib.benchmarks.turns import check_rounds, fastest_turns
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.settings import TrainSettings
 
-_MINIBATCHES = 4
+_UPDATES = MINIBATCHES * EPOCHS
 # Runners and learners whose iterations are measured, and compared with the model.
 _CHECKED = ((1, 0), (2, 0), (4, 0), (1, 1), (2, 2))
 # Episodes of each runner's own batch where the iteration grows with the cluster.
@@ -70,10 +77,7 @@ def benchmark_cluster(
     machine = describe_machine()
     costs = measure_costs(settings, rounds=rounds)
     network = Network(bytes_per_second=gigabits * 1e9 / 8)
-    here = [
-        Layout(machine["cores"], runners, learners, episodes, _MINIBATCHES * EPOCHS)
-        for runners, learners in checked
-    ]
+    here = [Layout(machine["cores"], runners, learners, episodes, _UPDATES) for runners, learners in checked]
     measured = [_measured(settings, layout, rounds=rounds) for layout in here]
     rows = []
     for layout, seconds in zip(here, measured, strict=True):
@@ -92,13 +96,12 @@ def benchmark_cluster(
 
 
 def _layouts(cores: int, *, episodes: int) -> list[Layout]:
-    updates = _MINIBATCHES * EPOCHS
     runners, learners = cores - 1, max(cores // 10, 1)
     grown = max(episodes, _GROWN * runners)
     return [
-        Layout(cores, runners, 0, episodes, updates),
-        Layout(cores, runners, 0, grown, updates),
-        Layout(cores, runners - learners, learners, grown, updates),
+        Layout(cores, runners, 0, episodes, _UPDATES),
+        Layout(cores, runners, 0, grown, _UPDATES),
+        Layout(cores, runners - learners, learners, grown, _UPDATES),
     ]
 
 
@@ -121,18 +124,16 @@ def measure_costs(settings: TrainSettings, *, rounds: int = 3) -> Costs:
         rounds: of each measurement; the fastest counts.
     """
     envs = settings.envs_per_runner
-    few = max(envs // 8, 1)
+    few, small = max(envs // 8, 1), max(settings.minibatch_size // 8, 1)
     with built(
         {
             "all": mtmappo_config(settings),
             "few": mtmappo_config(_resized(settings, episodes=few)),
-            "minibatches": mtmappo_config(
-                settings.model_copy(update={"minibatch_size": max(settings.minibatch_size // 8, 1)})
-            ),
+            "small": mtmappo_config(settings.model_copy(update={"minibatch_size": small})),
         }
     ) as algorithms:
-        sampling = {name: _sampling_seconds(each, rounds=rounds) for name, each in algorithms.items()}
-        learning = {name: _learning_seconds(each, rounds=rounds) for name, each in algorithms.items()}
+        sampling = {name: _sampling_seconds(algorithms[name], rounds=rounds) for name in ("all", "few")}
+        learning = {name: _learning_seconds(algorithms[name], rounds=rounds) for name in ("all", "small")}
         (block,) = algorithms["all"].env_runner.sample()
         weight_bytes = _bytes(algorithms["all"].env_runner.module.get_state(inference_only=True))
         # RLlib hands a local learner out in no other way.
@@ -142,8 +143,8 @@ def measure_costs(settings: TrainSettings, *, rounds: int = 3) -> Costs:
     periods = settings.steps_per_iteration // envs
     step_seconds = max(sampling["all"] - sampling["few"], 0.0) / (periods * max(envs - few, 1))
     updates = EPOCHS * settings.steps_per_iteration / settings.minibatch_size
-    more = EPOCHS * settings.steps_per_iteration / max(settings.minibatch_size // 8, 1) - updates
-    update_seconds = max(learning["minibatches"] - learning["all"], 0.0) / max(more, 1.0)
+    more = EPOCHS * settings.steps_per_iteration / small - updates
+    update_seconds = max(learning["small"] - learning["all"], 0.0) / max(more, 1.0)
     return Costs(
         periods=periods,
         batch_step_seconds=max(sampling["all"] / periods - step_seconds * envs, 0.0),
@@ -170,7 +171,7 @@ def _resized(settings: TrainSettings, *, episodes: int, **others: Any) -> TrainS
     changes = {
         "envs_per_runner": episodes,
         "steps_per_iteration": steps,
-        "minibatch_size": -(-steps // _MINIBATCHES),
+        "minibatch_size": -(-steps // MINIBATCHES),
         **others,
     }
     return TrainSettings(**{**settings.model_dump(), **changes})
@@ -227,13 +228,12 @@ def _measured(settings: TrainSettings, layout: Layout, *, rounds: int) -> float:
     """Seconds of an iteration with remote runners and learners on this machine."""
     each = -(-layout.episodes // max(layout.runners, 1))
     config = mtmappo_config(
-        TrainSettings(
-            **{
-                **settings.model_dump(),
-                "env_runners": layout.runners,
-                "envs_per_runner": each,
-                "learners": layout.learners,
-            }
+        _resized(
+            settings,
+            episodes=layout.episodes,
+            env_runners=layout.runners,
+            envs_per_runner=each,
+            learners=layout.learners,
         )
     )
     with built({"run": config}, cpus=layout.runners + layout.learners + 1) as algorithms:

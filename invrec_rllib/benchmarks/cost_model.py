@@ -144,13 +144,12 @@ def predict(costs: Costs, layout: Layout, *, network: Network | None = None) -> 
     batch = math.ceil(layout.episodes / runners)
     sampling = costs.periods * (costs.batch_step_seconds + costs.env_step_seconds * batch)
     sampling *= max(1.0, busy / layout.cores)
-    moved = 0.0
+    # From the runners to the training process, and on to the learners.
+    hops = (layout.runners > 0) + (layout.learners > 0)
+    moved = hops * env_steps * costs.block_bytes * _seconds_per_byte(costs, layout, link)
     if layout.runners:
-        moved += env_steps * costs.block_bytes * _seconds_per_byte(costs, layout, link)
         moved += layout.runners * costs.call_seconds
         moved += layout.nodes * costs.weight_bytes / link.bytes_per_second
-    if layout.learners:
-        moved += env_steps * costs.block_bytes * _seconds_per_byte(costs, layout, link)
     if learners > 1:
         messages = 2 * (learners - 1) * layout.updates
         part = costs.gradient_bytes / learners
