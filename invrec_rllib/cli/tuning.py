@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,11 +117,13 @@ def tune(
 
 def _fitting(plan: Plan, *, jobs: int | None, cpus: int | None, address: str | None) -> int | None:
     """Trials side by side on this machine; None where only Ray knows: on a cluster, or with GPUs."""
+    # Planning has imported Ray already.
+    from invrec_rllib.rllib.quiet import usable_cpus
+
     if address or os.environ.get("RAY_ADDRESS") or set(plan.resources) - {"CPU"}:
         return None
-    machine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # A local Ray declares what a trial needs, if the machine has less.
-    declared = cpus or max(machine, plan.resources.get("CPU", 0.0))
+    declared = cpus or max(usable_cpus(), plan.resources.get("CPU", 0.0))
     return plan.at_once({"CPU": float(declared)}, jobs=jobs)
 
 
@@ -189,9 +192,7 @@ def _print_result(sweep: Sweep, result: SweepResult, *, resume_command: str, as_
     from invrec_rllib.tuning.sweep import describe
 
     path = result.folder.path
-    counts: dict[str, int] = {}
-    for row in result.rows:
-        counts[row.status] = counts.get(row.status, 0) + 1
+    counts = Counter(row.status for row in result.rows)
     if as_json:
         print_json(
             {

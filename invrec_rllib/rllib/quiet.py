@@ -176,6 +176,11 @@ def build_quietly(config: AlgorithmConfig) -> Algorithm:
         return config.build_algo()
 
 
+def usable_cpus() -> int:
+    """CPUs of the machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _local_cpus(num_cpus: int | None, needed: float) -> int:
     if num_cpus is not None and num_cpus < 1:
         raise InputError(f"num_cpus must be an integer of at least 1, got {num_cpus}")
@@ -185,8 +190,7 @@ def _local_cpus(num_cpus: int | None, needed: float) -> int:
         )
     if num_cpus is not None:
         return num_cpus
-    machine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(machine, -int(-needed // 1))
+    return max(usable_cpus(), -int(-needed // 1))
 
 
 def _cluster_resources() -> dict[str, float]:

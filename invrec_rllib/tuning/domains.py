@@ -67,10 +67,9 @@ def scheduler(sweep: Sweep) -> TrialScheduler:
     if options.kind == "none":
         return FIFOScheduler()
     if options.kind == "asha":
-        longest = max(sweep.settings(corner).iterations for corner in sweep.corners())
         return ASHAScheduler(
             time_attr=TIME,
-            max_t=longest,
+            max_t=sweep.common().iterations,
             grace_period=options.grace_iterations,
             reduction_factor=options.reduction_factor,
         )

@@ -22,7 +22,7 @@ from invrec_rllib.tuning.results import (
     TrialRow,
     best_of,
     best_settings,
-    group,
+    ranked,
     to_csv,
 )
 from invrec_rllib.tuning.sweep import Sweep
@@ -127,8 +127,10 @@ def _report(
 
 def _prune(folder: SweepFolder, sweep: Sweep, rows: list[TrialRow], *, best: list[Configuration]) -> None:
     """Remove the checkpoints of all but the best configurations; failed trials keep theirs."""
-    ranked = sorted((c for c in group(rows) if not math.isnan(c.mean)), key=lambda c: c.mean, reverse=True)
-    kept = {trial.trial for c in [*ranked[: sweep.keep_checkpoints], *best] for trial in c.trials}
+    first = [configuration for configuration in ranked(rows) if configuration.profits][
+        : sweep.keep_checkpoints
+    ]
+    kept = {trial.trial for configuration in [*first, *best] for trial in configuration.trials}
     for row in rows:
         if row.trial not in kept and row.status != FAILED and row.checkpoint:
             folder.remove_checkpoints(row.trial)

@@ -16,7 +16,7 @@ from invrec_rllib.rundir import describe_machine, now
 from invrec_rllib.tuning import figures
 from invrec_rllib.tuning.files import dump_sweep
 from invrec_rllib.tuning.importance import importances
-from invrec_rllib.tuning.results import FINISHED, Configuration, TrialRow, group
+from invrec_rllib.tuning.results import FINISHED, Configuration, TrialRow, ranked
 from invrec_rllib.tuning.sweep import Sweep, describe
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def write_sweep_report(sweep: Sweep, worlds: Sequence[World], *, out: Path) -> P
                 "seeds",
                 "status",
             ],
-            "rows": [_cells(sweep, c) for c in _ranked(world.rows)[:_MOST_CONFIGURATIONS]],
+            "rows": [_cells(sweep, c) for c in ranked(world.rows)[:_MOST_CONFIGURATIONS]],
             "best": None if world.best is None else str(world.best.number),
             "pictures": drawn[world.scenario],
         }
@@ -105,10 +105,6 @@ def _draw(sweep: Sweep, world: World, *, alone: bool) -> list[Picture]:
     if found := importances(sweep, world.rows):
         add("importance", figures.importance_figure(found), "Importance of each searched key.")
     return pictures
-
-
-def _ranked(rows: Sequence[TrialRow]) -> list[Configuration]:
-    return sorted(group(rows), key=lambda c: -math.inf if math.isnan(c.mean) else c.mean, reverse=True)
 
 
 def _cells(sweep: Sweep, configuration: Configuration) -> list[str]:

@@ -93,6 +93,11 @@ def group(rows: Sequence[TrialRow]) -> list[Configuration]:
     return list(found.values())
 
 
+def ranked(rows: Sequence[TrialRow]) -> list[Configuration]:
+    """Configurations by their means, the best first; those without a profit last."""
+    return sorted(group(rows), key=lambda c: c.mean if c.profits else -math.inf, reverse=True)
+
+
 def best_of(sweep: Sweep, rows: Sequence[TrialRow]) -> dict[str, Configuration]:
     """The configuration with the best mean over seeds, of those of which all seeds trained to the end.
 

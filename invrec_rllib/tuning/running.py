@@ -172,8 +172,7 @@ def fingerprints(sweep: Sweep) -> str:
 def _new(
     sweep: Sweep, folder: SweepFolder, *, callbacks: list[tune.Callback], jobs: int | None
 ) -> tune.Tuner:
-    every = [sweep.settings(corner) for corner in sweep.corners()]
-    steps = max(1, min(settings.checkpoint_every // settings.evaluate_every for settings in every))
+    common = sweep.common()
     return tune.Tuner(
         PairTrainable.of(sweep),
         param_space=domains.param_space(sweep),
@@ -194,7 +193,8 @@ def _new(
             checkpoint_config=tune.CheckpointConfig(
                 # Of populations all, for a member may be asked for an older one; what need not stay goes in the end.
                 num_to_keep=None if sweep.scheduler.kind == "pbt" else 2,
-                checkpoint_frequency=steps,
+                # In Tune's steps, each of which ends with an evaluation.
+                checkpoint_frequency=max(1, common.checkpoint_every // common.evaluate_every),
                 checkpoint_at_end=True,
             ),
             callbacks=callbacks,

@@ -178,6 +178,10 @@ class Sweep(BaseModel):
         for key, values in corners.items():
             yield from ({**first, key: value} for value in values)
 
+    def common(self) -> TrainSettings:
+        """Settings of some trial: what is not searched is the same for all."""
+        return self.settings(next(self.corners()))
+
     def worlds(self) -> dict[str, Scenario]:
         """The worlds of its trials, by the name that settings give them.
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from ray import tune
 
 from invrec_rllib.tuning.plan import Plan
+from invrec_rllib.tuning.results import FAILED, FINISHED, STOPPED
 
 RUNNING = "running"
 
@@ -41,7 +42,7 @@ class TrialView:
     @property
     def is_over(self) -> bool:
         """Whether it will not train any more."""
-        return self.status in ("finished", "stopped early", "failed")
+        return self.status in (FINISHED, STOPPED, FAILED)
 
 
 @dataclass
@@ -95,9 +96,9 @@ class Board:
 
 def _status(status: str, *, over: bool, ended: bool) -> str:
     if status == "ERROR":
-        return "failed"
+        return FAILED
     if over:
-        return "finished" if ended else "stopped early"
+        return FINISHED if ended else STOPPED
     return RUNNING if status == "RUNNING" else "waiting"
 
 
