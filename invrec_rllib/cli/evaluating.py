@@ -233,7 +233,8 @@ def _find(argument: str) -> Trained:
     path = Path(argument).expanduser().resolve()
     if not path.is_dir():
         raise InputError(
-            f"{argument!r} is neither a folder of a trained pair nor a policy; policies: {', '.join(policy_names())}"
+            f"{argument!r} is neither a folder of a run, checkpoint or pair nor a policy; "
+            f"policies: {', '.join(policy_names())}"
         )
     if is_pair(path):
         return Trained(path, name=path.name, scenario=load_pair(path).scenario)

@@ -95,8 +95,11 @@ def load_pair(path: str | os.PathLike[str]) -> SavedPair:
             f"{folder / _WEIGHTS_FILE} is damaged, or does not belong to the {PAIR_FILE} beside it"
         )
     try:
+        start = CoordinatedParameters.from_values(content["start"])
+        if start.values().keys() != content["start"].keys():
+            raise ValueError(f"start must give {', '.join(start.values())}")
         pair = Pair(
-            CoordinatedParameters.from_values(content["start"]),
+            start,
             num_features=content["num_features"],
             hidden=content["hidden"],
         )
