@@ -27,7 +27,7 @@ from invrec_rllib.learning.pathwise.networks import ProductNetwork
 from invrec_rllib.learning.pathwise.pair import FIXED, Pair
 from invrec_rllib.learning.pathwise.policy import PathwisePolicy
 from invrec_rllib.learning.pathwise.search import play, rate_factor, search
-from invrec_rllib.learning.pathwise.settings import PathwiseSettings, make_pathwise_settings
+from invrec_rllib.learning.pathwise.settings import Memory, PathwiseSettings, make_pathwise_settings
 from invrec_rllib.learning.pathwise.start import starting_parameters
 from invrec_rllib.learning.pathwise.world import World
 from invrec_rllib.policies.coordinated import CoordinatedParameters, CoordinatedPolicy
@@ -94,19 +94,37 @@ def test_before_it_has_learned_it_is_the_heuristic(name: str, information: Infor
     assert not np.array_equal(found.profit, rollout(WORLDS[name], CoordinatedPolicy(), **given).profit)
 
 
-@pytest.mark.parametrize("information", ["full", "observed"])
-def test_what_the_search_plays_is_what_the_policy_plays(information: Information) -> None:
+@pytest.mark.parametrize(
+    ("information", "memory"), [("full", "filter"), ("observed", "filter"), ("observed", "none")]
+)
+def test_what_the_search_plays_is_what_the_policy_plays(information: Information, memory: Memory) -> None:
     world = WORLDS["everything"]
     pair = shaken_pair(world)
     heuristic = Heuristic(World(compile_scenario(world), dtype=torch.float64), pair.chosen)
-    policy = PathwisePolicy(pair, information)
+    policy = PathwisePolicy(pair, information, memory=memory)
     expected = rollout(world, policy, seed=9, episodes=5, information=information).profit
     with torch.no_grad():
-        found = play(heuristic, pair.double(), episode_keys(9, 5), information=information)
+        found = play(heuristic, pair.double(), episode_keys(9, 5), information=information, memory=memory)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     heuristics = untrained(world, pair.chosen, information=information)
     plain = rollout(world, heuristics, seed=9, episodes=5, information=information).profit
     assert not np.array_equal(found.numpy(), plain)
+
+
+def test_memory_tells_hidden_tastes_from_blur_and_changes_nothing_where_they_are_seen() -> None:
+    world = load_scenario("paper")
+    pair = untrained(world, starting_parameters(world, information="observed")).pair
+
+    def profit(information: Information, memory: Memory) -> Any:
+        policy = PathwisePolicy(pair, information, memory=memory)
+        return rollout(world, policy, seed=1, episodes=100, information=information).profit
+
+    np.testing.assert_array_equal(profit("full", "none"), profit("full", "filter"))
+    assert (
+        profit("observed", "none").mean()
+        < profit("observed", "filter").mean()
+        < profit("full", "filter").mean()
+    )
 
 
 def test_orders_follow_slates_that_are_told() -> None:
@@ -227,7 +245,7 @@ def test_a_search_begins_with_what_is_given_else_shipped_else_by_formula() -> No
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     world = load_scenario("tiny")
-    pair = SavedPair(shaken_pair(world), "full", world, {"seconds": 1.5})
+    pair = SavedPair(shaken_pair(world), "observed", world, {"seconds": 1.5}, "none")
     return save_pair(pair, tmp_path / "pair")
 
 
@@ -236,9 +254,10 @@ def test_a_pair_comes_back_as_it_was_written(saved: Path) -> None:
     found = load_pair(saved)
     assert is_pair(saved)
     assert not is_pair(saved.parent)
-    assert (found.information, found.scenario, found.provenance) == ("full", world, {"seconds": 1.5})
-    given: dict[str, Any] = {"seed": 0, "episodes": 8, "information": "full"}
-    expected = rollout(world, PathwisePolicy(shaken_pair(world), "full"), **given).profit
+    assert (found.information, found.memory, found.scenario) == ("observed", "none", world)
+    assert found.provenance == {"seconds": 1.5}
+    given: dict[str, Any] = {"seed": 0, "episodes": 8, "information": "observed"}
+    expected = rollout(world, PathwisePolicy(shaken_pair(world), "observed", memory="none"), **given).profit
     np.testing.assert_array_equal(rollout(world, PathwisePolicy.load(saved), **given).profit, expected)
     assert sorted(path.name for path in saved.iterdir()) == [
         PAIR_FILE,
@@ -269,7 +288,11 @@ def change(file: Path, **changes: Any) -> None:
         (lambda pair: change(pair / PAIR_FILE, format_version=2), "has format_version 2, .* reads 1"),
         (lambda pair: change(pair / PAIR_FILE, hidden=9), "does not describe a pair"),
         (lambda pair: change(pair / PAIR_FILE, start={}), "does not describe a pair"),
-        (lambda pair: change(pair / PAIR_FILE, information="all"), "information is 'all'"),
+        (
+            lambda pair: change(pair / PAIR_FILE, information="all"),
+            "information is 'all', must be one of full",
+        ),
+        (lambda pair: change(pair / PAIR_FILE, memory="gru"), "memory is 'gru', must be one of filter, none"),
     ],
 )
 def test_damage_is_named(saved: Path, damage: Callable[[Path], object], message: str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +12,10 @@ from invrec_rllib.cli.assignments import parse_assignments
 from invrec_rllib.cli.console import FractionProgress, examples, help_of, say
 from invrec_rllib.cli.evaluating import DEFAULT_SEED
 from invrec_rllib.cli.training import Information
-from invrec_rllib.errors import InputError
 
 if TYPE_CHECKING:
     from invrec_rllib.evaluation import Comparison
-    from invrec_rllib.learning.pathwise.search import Search
     from invrec_rllib.learning.pathwise.settings import PathwiseSettings
-    from invrec_rllib.scenario import Scenario
 
 _BASELINES = ("silo", "coordinated")
 
@@ -69,32 +65,27 @@ def pathwise(
     are refused. In the end it plays episodes that it never met, beside silo and coordinated.
     """
     from invrec_rllib.evaluation import compare
-    from invrec_rllib.learning.export import check_free_folder
-    from invrec_rllib.learning.pathwise.files import SavedPair, save_pair
     from invrec_rllib.learning.pathwise.policy import PathwisePolicy
+    from invrec_rllib.policies.tuned import load_tuned
     from invrec_rllib.rundir import describe_machine
     from invrec_rllib.scenario import load_scenario
     from invrec_rllib.scenario.files import write_text_atomically
+    from invrec_rllib.searching import search_pair
 
-    if information is Information.department:
-        raise InputError("information is department: a pair decides as one firm, must be full or observed")
-    check_free_folder(out.expanduser())
     world = load_scenario(scenario)
     chosen = _settings(settings or [], seed=seed, steps=steps, episodes=episodes)
-    started = time.perf_counter()
-    found = _search(world, start, information=information.value, settings=chosen)
-    machine = describe_machine()
-    provenance = {
-        "command": machine["command"],
-        "git_revision": machine["git_revision"],
-        "versions": machine["versions"],
-        "seconds": round(time.perf_counter() - started, 1),
-        "settings": chosen.model_dump(),
-        "validations": [{"step": at.step, "profit": round(at.profit, 2)} for at in found.history],
-    }
-    folder = save_pair(SavedPair(found.pair, information.value, world, provenance), out)
+    with FractionProgress(work="steps", amount=chosen.steps) as progress:
+        folder = search_pair(
+            world,
+            information=information.value,
+            settings=chosen,
+            out=out,
+            start=None if start is None else load_tuned(start),
+            progress=lambda fraction: progress("pathwise", fraction),
+        )
     say(f"{out} written")
-    pair = PathwisePolicy(found.pair, information.value, name=folder.name)
+    machine = describe_machine()
+    pair = PathwisePolicy.load(folder, name=folder.name)
     with FractionProgress(work="episodes", amount=compared) as progress:
         comparison = compare(
             world,
@@ -119,24 +110,6 @@ def _settings(assignments: Sequence[str], **options: int | None) -> PathwiseSett
     return make_pathwise_settings(
         {**values, **{name: value for name, value in options.items() if value is not None}}
     )
-
-
-def _search(world: Scenario, start: Path | None, *, information: Any, settings: PathwiseSettings) -> Search:
-    from invrec_rllib.learning.pathwise.search import Progress, search
-    from invrec_rllib.learning.pathwise.start import starting_parameters
-    from invrec_rllib.policies.tuned import load_tuned
-    from invrec_rllib.sim.params import compile_scenario
-
-    tuned = None if start is None else load_tuned(start)
-    chosen = starting_parameters(world, information=information, tuned=tuned)
-    with FractionProgress(work="steps", amount=settings.steps) as progress:
-
-        def tell(step: int, at: Progress) -> None:
-            progress("pathwise", step / settings.steps)
-
-        return search(
-            compile_scenario(world), chosen, information=information, settings=settings, progress=tell
-        )
 
 
 def _print(comparison: Comparison, *, as_json: bool) -> None:

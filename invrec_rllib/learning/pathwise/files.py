@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from invrec_rllib.errors import InputError
 from invrec_rllib.learning.export import check_free_folder
 from invrec_rllib.learning.pathwise.pair import Pair
+from invrec_rllib.learning.pathwise.settings import Memory
 from invrec_rllib.policies.coordinated import CoordinatedParameters
 from invrec_rllib.policies.view import Information
 from invrec_rllib.scenario.files import load_scenario, save_scenario
@@ -38,12 +39,14 @@ class SavedPair:
         information: what it saw of tastes in the search.
         scenario: the world it was searched in.
         provenance: settings, validations, command, versions and the like.
+        memory: of tastes, see `PathwiseSettings`.
     """
 
     pair: Pair
     information: Information
     scenario: Scenario
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    memory: Memory = "filter"
 
 
 def is_pair(path: str | os.PathLike[str]) -> bool:
@@ -104,13 +107,16 @@ def load_pair(path: str | os.PathLike[str]) -> SavedPair:
             hidden=content["hidden"],
         )
         pair.load_state_dict(safetensors.torch.load(weights))
-        information = content["information"]
+        information, memory = content["information"], content["memory"]
         provenance = content["provenance"]
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder / PAIR_FILE} does not describe a pair: {error!r}") from error
-    if information not in get_args(Information):
-        raise InputError(f"{folder / PAIR_FILE}: information is {information!r}")
-    return SavedPair(pair.eval(), information, load_scenario(folder / _WORLD_FILE), provenance)
+    for field_name, value, kinds in (("information", information, Information), ("memory", memory, Memory)):
+        if value not in get_args(kinds):
+            raise InputError(
+                f"{folder / PAIR_FILE}: {field_name} is {value!r}, must be one of {', '.join(get_args(kinds))}"
+            )
+    return SavedPair(pair.eval(), information, load_scenario(folder / _WORLD_FILE), provenance, memory)
 
 
 def _describe(saved: SavedPair, weights: bytes) -> dict[str, Any]:
@@ -118,6 +124,7 @@ def _describe(saved: SavedPair, weights: bytes) -> dict[str, Any]:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "information": saved.information,
+        "memory": saved.memory,
         "start": saved.pair.chosen.values(),
         "num_features": saved.pair.num_features,
         "hidden": saved.pair.hidden,

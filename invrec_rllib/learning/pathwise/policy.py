@@ -16,6 +16,7 @@ from invrec_rllib.learning.pathwise.heuristic import Heuristic
 from invrec_rllib.learning.pathwise.networks import Corrections
 from invrec_rllib.learning.pathwise.pair import Pair
 from invrec_rllib.learning.pathwise.plan import Belief, believe
+from invrec_rllib.learning.pathwise.settings import Memory
 from invrec_rllib.learning.pathwise.world import NO_LIMIT, World, WorldState
 from invrec_rllib.policies.base import Decision
 from invrec_rllib.policies.view import Information, View
@@ -38,11 +39,13 @@ class PathwisePolicy:
         pair: parameters and networks.
         information: what it saw of tastes in the search.
         name: how tables and figures call it.
+        memory: of tastes, see `PathwiseSettings`.
     """
 
     pair: Pair
     information: Information
     name: str = "pathwise"
+    memory: Memory = "filter"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, name: str = "pathwise") -> PathwisePolicy:
@@ -54,7 +57,7 @@ class PathwisePolicy:
         from invrec_rllib.learning.pathwise.files import load_pair
 
         found = load_pair(path)
-        return cls(found.pair, found.information, name)
+        return cls(found.pair, found.information, name, found.memory)
 
     def begin(self, params: Params, *, num_episodes: int, seed: int) -> _Memory:
         """The plan of the world, and tastes yet to be seen; nothing is drawn by `seed`.
@@ -102,7 +105,7 @@ class PathwisePolicy:
             world,
             memory.belief,
             world.tensor(view.scores),
-            score_noise=view.score_noise,
+            score_noise=view.score_noise if self.memory == "filter" else 0.0,
             last_exposure=world.tensor(seen.last_exposure),
             period=seen.period,
         )

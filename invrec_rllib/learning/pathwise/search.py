@@ -21,7 +21,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.learning.pathwise.heuristic import Heuristic
 from invrec_rllib.learning.pathwise.pair import Pair
 from invrec_rllib.learning.pathwise.plan import believe
-from invrec_rllib.learning.pathwise.settings import PathwiseSettings
+from invrec_rllib.learning.pathwise.settings import Memory, PathwiseSettings
 from invrec_rllib.learning.pathwise.world import World, straight_through
 from invrec_rllib.policies.coordinated import CoordinatedParameters
 from invrec_rllib.policies.view import Information
@@ -122,7 +122,11 @@ def _search(
 
     def validate(step: int) -> Progress:
         with torch.no_grad():
-            profit = float(play(heuristic, mean, validation, information=information).double().mean())
+            profit = float(
+                play(heuristic, mean, validation, information=information, memory=settings.memory)
+                .double()
+                .mean()
+            )
         return Progress(step, profit, max([profit, *(found.profit for found in history)]))
 
     history: list[Progress] = []
@@ -142,17 +146,25 @@ def _search(
     return Search(best, tuple(history))
 
 
-def play(heuristic: Heuristic, pair: Pair, keys: Sequence[EpisodeKey], *, information: Information) -> Tensor:
+def play(
+    heuristic: Heuristic,
+    pair: Pair,
+    keys: Sequence[EpisodeKey],
+    *,
+    information: Information,
+    memory: Memory = "filter",
+) -> Tensor:
     """Profits of episodes, money, (B,), with derivatives for the pair."""
     world, params = heuristic.world, heuristic.world.params
-    score_noise = 0.0 if information == "full" else params.scenario.tastes.score_noise
+    blurred = information != "full"
+    score_noise = params.scenario.tastes.score_noise if blurred and memory == "filter" else 0.0
     streams = EpisodeStreams(params, keys)
     weights = {name: value.to(world.dtype) for name, value in pair.weights().items()}
     state, belief = world.start(len(keys)), None
     profits = []
     for period in range(params.num_periods):
         scores = state.affinity
-        if information != "full":
+        if blurred:
             scores = scores + world.tensor(streams.next_score_noise())
         belief = believe(
             world,
@@ -197,7 +209,7 @@ def _climb(
     factor = rate_factor(step, settings)
     for group in optimiser.param_groups:
         group["lr"] = group["full_rate"] * factor
-    profit = play(heuristic, pair, keys, information=information).mean()
+    profit = play(heuristic, pair, keys, information=information, memory=settings.memory).mean()
     optimiser.zero_grad()
     loss = -profit / (params.reward_scale * params.num_periods)
     loss.backward()  # type: ignore[no-untyped-call, unused-ignore]  # torch leaves it untyped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +12,7 @@ from invrec_rllib.scenario.faults import describe_faults
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Memory = Literal["filter", "none"]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -22,6 +23,11 @@ class PathwiseSettings(BaseModel):
 
     seed: Annotated[int, Field(ge=0, le=99_999)] = Field(
         default=0, description="Of the networks' first weights and of the episodes."
+    )
+    memory: Memory = Field(
+        default="filter",
+        description="Of tastes that are hidden: filter: what past scores have told is kept, as far as tastes do not "
+        "move; none: the scores of the period alone.",
     )
     steps: Count = Field(default=500, description="Gradient steps.")
     episodes: Count = Field(default=64, description="Played for every step, new ones each time.")
