@@ -39,7 +39,7 @@ def pathwise(
     information: Annotated[
         Information, typer.Option(help="What the pair sees of tastes: full or observed.")
     ] = Information.observed,
-    steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.", show_default="500")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.", show_default="300")] = None,
     episodes: Annotated[
         int | None, typer.Option(min=1, help="Episodes played for every step.", show_default="64")
     ] = None,

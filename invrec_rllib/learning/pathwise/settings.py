@@ -29,7 +29,7 @@ class PathwiseSettings(BaseModel):
         description="Of tastes that are hidden: filter: what past scores have told is kept, as far as tastes do not "
         "move; none: the scores of the period alone.",
     )
-    steps: Count = Field(default=500, description="Gradient steps.")
+    steps: Count = Field(default=300, description="Gradient steps.")
     episodes: Count = Field(default=64, description="Played for every step, new ones each time.")
     learning_rate: Positive = Field(default=5e-3, description="Adam's step size for the networks.")
     parameter_share: Share = Field(
