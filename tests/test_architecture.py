@@ -29,6 +29,7 @@ ROOMS = (
     "report",
     "seals",
     "rundir",
+    "searching",
     "runlog",
     "learning_pair",
     "training",

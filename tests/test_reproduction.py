@@ -15,6 +15,9 @@ from typer.testing import CliRunner
 from invrec_rllib.cli import app
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation import compare
+from invrec_rllib.evaluation.rollout import rollout
+from invrec_rllib.learning.pathwise.files import load_pair
+from invrec_rllib.learning.pathwise.policy import PathwisePolicy
 from invrec_rllib.reproduction.experiment import (
     Experiment,
     experiment_names,
@@ -27,6 +30,7 @@ from invrec_rllib.reproduction.running import find_all, reproduce
 from invrec_rllib.reproduction.scores import Score
 from invrec_rllib.reproduction.tables import to_markdown
 from invrec_rllib.rllib.quiet import start_ray, stop_ray
+from invrec_rllib.scenario import load_scenario
 
 SMALL: dict[str, Any] = {
     "scenario": "tiny",
@@ -73,10 +77,13 @@ def test_an_experiment_of_the_record_is_named_as_its_file_and_has_a_quick_form(n
     assert full.name == quick.name == name
     assert quick.episodes < full.episodes
     assert quick.bound_paths <= quick.episodes
-    variant = full.study.baseline
-    assert len(quick.study.seeds_of(variant)) < len(full.study.seeds_of(variant))
-    for condition in full.study.conditions:
-        assert quick.study.settings(condition, variant, seed=0).information == full.information
+    variant = full.ways.baseline
+    assert len(quick.ways.seeds_of(variant)) < len(full.ways.seeds_of(variant))
+    if full.searches is not None:
+        assert full.searches.information == full.information
+    elif full.study is not None:
+        settings = [full.study.settings(name, variant, seed=0) for name in full.study.conditions]
+        assert {one.information for one in settings} == {full.information}
 
 
 def test_an_unknown_experiment_is_refused_with_the_known_ones() -> None:
@@ -99,6 +106,41 @@ def test_a_wrong_declaration_names_the_field_and_what_is_allowed(
 ) -> None:
     with pytest.raises(InputError, match=message):
         small(**changes)
+
+
+def searched(**changes: Any) -> str:
+    searches = {
+        "name": "found",
+        "question": "How much?",
+        "worlds": ["tiny"],
+        "base": {"steps": 2, "episodes": 4, "validations": 1, "validation_episodes": 4, "hidden": 4},
+        "seeds": 2,
+        "baseline": "pair",
+        "variants": {"pair": {"label": "pair"}, "fast": {"label": "fast", "set": {"learning_rate": 0.1}}},
+        **changes,
+    }
+    return yaml.safe_dump({"searches": searches, "references": ["silo"], "episodes": 6}, sort_keys=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"worlds": ["nowhere"]}, "nowhere"),
+        ({"baseline": "slow"}, "baseline: 'slow' is no variant, must be one of pair, fast"),
+        ({"base": {"seed": 1}}, "base: seed must not be set: `seeds` decides it, got 1"),
+        ({"base": {"hold": 3}}, "settings of variant pair are not valid.*hold: must be at most 1"),
+    ],
+)
+def test_wrong_searches_name_the_field_and_what_is_allowed(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        parse_experiment(searched(**changes))
+
+
+def test_an_experiment_trains_or_searches() -> None:
+    both = yaml.safe_load(declared()) | yaml.safe_load(searched())
+    for wrong in (both, {"references": ["silo"]}):
+        with pytest.raises(InputError, match="study, searches: one of them must be given, and only one"):
+            parse_experiment(yaml.safe_dump(wrong))
 
 
 @pytest.mark.parametrize("text", ["- a\n", "a: [\n"])
@@ -190,6 +232,33 @@ def test_a_record_is_made_goes_on_and_plays_what_an_evaluation_plays(tmp_path: P
     )
     with pytest.raises(InputError, match="another episodes: choose another folder"):
         reproduce(small(episodes=8), out=out)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_ray")
+def test_searched_pairs_are_made_say_why_they_failed_go_on_and_are_played(tmp_path: Path) -> None:
+    experiment, out = parse_experiment(searched()), tmp_path / "found"
+    assert reproduce(experiment, out=out, jobs=2, max_minutes=0.0).left == 4 + 1  # searches, and the silo
+    mine = out / "pairs" / "tiny" / "fast" / "1" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    told: list[str] = []
+    cut = reproduce(experiment, out=out, jobs=2, on_pair=lambda news: told.append(news.name))
+    assert sorted(told) == ["tiny/fast/0", "tiny/fast/1", "tiny/pair/0", "tiny/pair/1"]
+    assert (list(cut.failed), cut.findings) == (["tiny/fast/1"], [])
+    assert "is not an empty folder" in (out / "errors" / "tiny" / "fast" / "1.txt").read_text("utf-8")
+
+    mine.unlink()
+    told.clear()
+    whole = reproduce(experiment, out=out, jobs=1, on_pair=lambda news: told.append(news.name))
+    assert (told, whole.left, whole.failed) == (["tiny/fast/1"], 0, {})
+    assert whole.data["profit_over_silo"] != whole.data["fast"]["profit_over_silo"]
+    origin = load_pair(mine.parent).provenance
+    assert (origin["settings"]["learning_rate"], origin["settings"]["seed"]) == (0.1, 1)
+    given: dict[str, Any] = {"seed": experiment.seed, "episodes": 6, "information": "full"}
+    played = rollout(load_scenario("tiny"), PathwisePolicy.load(mine.parent), **given)
+    kept = Score.load(ExperimentDir(out).score_file("tiny/fast/1"))
+    np.testing.assert_allclose(kept.profit, played.profit)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from invrec_rllib.cli import (
     reporting,
     reproducing,
     scenarios,
+    searching,
     sensing,
     solving,
     studying,
@@ -108,6 +109,7 @@ sensing.add_command(app)
 bounding.add_command(app)
 policy_tuning.add_command(app)
 tuning.add_command(app)
+searching.add_command(app)
 exporting.add_command(app)
 backtesting.add_command(app)
 solving.add_command(app)

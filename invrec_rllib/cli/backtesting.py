@@ -39,7 +39,7 @@ from invrec_rllib.scenario import Scenario, save_scenario
 if TYPE_CHECKING:
     from invrec_rllib.evaluation.backtest import ReplayReport
     from invrec_rllib.evaluation.backtest_pair import PairReport
-    from invrec_rllib.learning.trained import TrainedPolicy
+    from invrec_rllib.learning.trained_pairs import TrainedPair
     from invrec_rllib.scenario.calibration import Calibration
 
 _PAIR_POLICIES = ("traditional", "silo", "stock_aware")
@@ -129,7 +129,7 @@ def backtest(
         _report(found, pairs, episodes=episodes, seed=seed, as_json=as_json)
 
 
-def _load(runs: list[str]) -> dict[str, TrainedPolicy]:
+def _load(runs: list[str]) -> dict[str, TrainedPair]:
     for argument in runs:
         if argument in policy_names():
             raise InputError(
@@ -152,7 +152,7 @@ def _write_training_world(found: Calibration, path: Path, *, force: bool, as_jso
 
 
 def _report(
-    found: Calibration, pairs: Mapping[str, TrainedPolicy], *, episodes: int, seed: int, as_json: bool
+    found: Calibration, pairs: Mapping[str, TrainedPair], *, episodes: int, seed: int, as_json: bool
 ) -> None:
     from invrec_rllib.evaluation.backtest import replay_backtest
     from invrec_rllib.evaluation.backtest_pair import held_out_scenario, pair_backtest
@@ -184,9 +184,7 @@ def _report(
             typer.echo(f"- {name} is not part of the {report} report: {reason}")
 
 
-def _fitting(
-    pairs: Mapping[str, TrainedPolicy], world: Scenario
-) -> tuple[list[TrainedPolicy], dict[str, str]]:
+def _fitting(pairs: Mapping[str, TrainedPair], world: Scenario) -> tuple[list[TrainedPair], dict[str, str]]:
     """The pairs that can decide in a world, and why the others cannot, by name."""
     from invrec_rllib.sim import compile_scenario
 

@@ -22,7 +22,7 @@ from invrec_rllib.scenario.files import write_text_atomically
 
 if TYPE_CHECKING:
     from invrec_rllib.evaluation import Comparison
-    from invrec_rllib.learning.trained import TrainedPolicy
+    from invrec_rllib.learning.trained_pairs import TrainedPair
     from invrec_rllib.policies.base import Policy
 
 # Not the seeds that `invrec train` validates and compares with.
@@ -132,7 +132,7 @@ class Contenders:
     arguments: tuple[str, ...]
     tuned: Mapping[str, TunedParameters]
     trained: Mapping[str, Trained]
-    pairs: Mapping[str, TrainedPolicy]
+    pairs: Mapping[str, TrainedPair]
     information: Any
 
     @cached_property
@@ -222,27 +222,30 @@ class Trained:
 
 def find_trained(arguments: list[str]) -> dict[str, Trained]:
     """What the arguments that are no names of simple policies stand for."""
+    return {argument: _find(argument) for argument in arguments if argument not in policy_names()}
+
+
+def _find(argument: str) -> Trained:
+    # Files of pairs need torch, which simple policies do without.
+    from invrec_rllib.learning.pathwise.files import is_pair, load_pair
     from invrec_rllib.rundir import RunDir, find_checkpoint
 
-    found: dict[str, Trained] = {}
-    for argument in arguments:
-        if argument in policy_names():
-            continue
-        path = Path(argument).expanduser().resolve()
-        if not path.is_dir():
-            raise InputError(
-                f"{argument!r} is neither a folder of a run or checkpoint nor a policy; "
-                f"policies: {', '.join(policy_names())}"
-            )
-        checkpoint = find_checkpoint(path)
-        folder = checkpoint.parent.parent
-        run = RunDir(folder) if (folder / "settings.yaml").is_file() else None
-        found[argument] = Trained(
-            checkpoint,
-            name=f"{folder.name}/{checkpoint.name}" if run and path == checkpoint else path.name,
-            scenario=run.scenario() if run else None,
+    path = Path(argument).expanduser().resolve()
+    if not path.is_dir():
+        raise InputError(
+            f"{argument!r} is neither a folder of a run, checkpoint or pair nor a policy; "
+            f"policies: {', '.join(policy_names())}"
         )
-    return found
+    if is_pair(path):
+        return Trained(path, name=path.name, scenario=load_pair(path).scenario)
+    checkpoint = find_checkpoint(path)
+    folder = checkpoint.parent.parent
+    run = RunDir(folder) if (folder / "settings.yaml").is_file() else None
+    return Trained(
+        checkpoint,
+        name=f"{folder.name}/{checkpoint.name}" if run and path == checkpoint else path.name,
+        scenario=run.scenario() if run else None,
+    )
 
 
 def common_scenario(trained: Mapping[str, Trained], *, otherwise: str) -> str | Scenario:
@@ -263,20 +266,22 @@ def common_scenario(trained: Mapping[str, Trained], *, otherwise: str) -> str | 
     return world
 
 
-def load_pairs(trained: Mapping[str, Trained]) -> dict[str, TrainedPolicy]:
+def load_pairs(trained: Mapping[str, Trained]) -> dict[str, TrainedPair]:
     """The trained pairs, by argument, each with a name of its own."""
     if not trained:
         return {}
-    from invrec_rllib.rllib.trained import load_trained
+    from invrec_rllib.learning.trained_pairs import load_trained_pair
 
     names = [pair.name for pair in trained.values()]
     return {
-        argument: load_trained(pair.checkpoint, name=pair.name if names.count(pair.name) == 1 else argument)
+        argument: load_trained_pair(
+            pair.checkpoint, name=pair.name if names.count(pair.name) == 1 else argument
+        )
         for argument, pair in trained.items()
     }
 
 
-def common_information(pairs: Mapping[str, TrainedPolicy]) -> str:
+def common_information(pairs: Mapping[str, TrainedPair]) -> str:
     """The information that all of them saw in training; without any, observed."""
     modes = {pair.information for pair in pairs.values()}
     if len(modes) > 1:

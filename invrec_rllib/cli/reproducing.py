@@ -9,12 +9,11 @@ import typer
 from rich import box
 from rich.table import Table
 
-from invrec_rllib.cli.console import clock, examples, help_of, print_json, results, say
+from invrec_rllib.cli.console import examples, help_of, print_json, results, say
 from invrec_rllib.reproduction.experiment import Experiment, experiment_names, load_experiment
 
 if TYPE_CHECKING:
     from invrec_rllib.reproduction.running import Reproduced
-    from invrec_rllib.studies.running import Outcome
 
 FAILED = 1
 
@@ -68,7 +67,7 @@ def reproduce_record(
 
     found: list[Reproduced] = []
     for experiment in experiments:
-        say(f"{experiment.name}: {experiment.study.question}")
+        say(f"{experiment.name}: {experiment.ways.question}")
         found.append(
             reproduce(
                 experiment,
@@ -76,20 +75,13 @@ def reproduce_record(
                 jobs=jobs,
                 address=address,
                 max_minutes=max_minutes,
-                on_run=_tell_run,
+                on_pair=lambda news: say(f"{news.done}/{news.planned} {news.name}: {news.text}"),
                 on_score=lambda name, done, planned: say(f"{done}/{planned} {name} has played"),
             )
         )
     _print(found, as_json=as_json)
     if any(result.failed for result in found):
         raise typer.Exit(FAILED)
-
-
-def _tell_run(outcome: Outcome) -> None:
-    text = f"failed: {outcome.error}"
-    if outcome.row is not None:
-        text = f"profit {outcome.row.profit:,.1f} in {clock(outcome.row.seconds)}"
-    say(f"{outcome.done}/{outcome.planned} {outcome.run.name}: {text}")
 
 
 def _print(found: list[Reproduced], *, as_json: bool) -> None:
@@ -119,16 +111,16 @@ def _print_list(experiments: list[Experiment], *, as_json: bool) -> None:
     for experiment in experiments:
         summary = _summary(experiment)
         cells = (f"{summary['runs']}", f"{summary['episodes']:,}", ", ".join(summary["references"]))
-        table.add_row(experiment.name, *cells, experiment.study.question)
+        table.add_row(experiment.name, *cells, experiment.ways.question)
     results().print(table)
 
 
 def _summary(experiment: Experiment) -> dict[str, Any]:
-    study = experiment.study
+    ways = experiment.ways
     return {
         "name": experiment.name,
-        "question": study.question,
-        "runs": len(study.conditions) * sum(len(study.seeds_of(name)) for name in study.variants),
+        "question": ways.question,
+        "runs": len(ways.conditions) * sum(len(ways.seeds_of(name)) for name in ways.variants),
         "episodes": experiment.episodes,
         "references": list(experiment.references),
     }

@@ -82,7 +82,7 @@ def order_up_to_level(
         mean_factor, safety_factor: what mean and standard deviation are multiplied by; 1: the textbook.
         capacity_factor: share of the shared capacity that the expected stock may fill, > 0.
     """
-    constants = _constants(view.params, view.state.period)
+    constants = level_constants(view.params, view.state.period)
     mean = view.forecast * constants.season * mean_factor
     variance = view.forecast_sd**2 * constants.season * safety_factor**2
     if constants.delay_weight is not None:
@@ -103,7 +103,7 @@ def order_up_to_level(
     return level
 
 
-class _Constants(NamedTuple):
+class LevelConstants(NamedTuple):
     """What the textbook level takes from the period, whatever the forecast.
 
     Attributes:
@@ -120,13 +120,13 @@ class _Constants(NamedTuple):
 
 
 @lru_cache(maxsize=_CACHED_PERIODS)
-def _constants(params: Params, period: int) -> _Constants:
+def level_constants(params: Params, period: int) -> LevelConstants:
     supply = params.scenario.supply
     periods = np.maximum(_protected_until(params, period) - period, 1e-9)
     delay_variance = _delay_moments(params)[1]
     stores = supply.capacity is not None and supply.overflow_cost > 0.0
     prices = np.linspace(0.0, supply.overflow_cost, _NUM_PRICES) if stores else np.zeros(1)
-    return _Constants(
+    return LevelConstants(
         season=protected_season(params, period),
         quantiles=ndtri(critical_ratio(params, period, storage_price=prices[:, None])),
         delay_weight=delay_variance / periods**2 if delay_variance else None,

@@ -217,11 +217,11 @@ def scarcity(
         spare_sd=np.sqrt(ahead.resupply.variance(params, long_run, free)),
         fixed=fixed - parameters.limit_weight * limited * missed,
         charge=parameters.shortage_weight * missed,
-        lost=parameters.lost_weight * _cost_in_vain(params, state.period),
+        lost=parameters.lost_weight * cost_in_vain(params, state.period),
     )
 
 
-def _cost_in_vain(params: Params, period: int) -> FloatArray:
+def cost_in_vain(params: Params, period: int) -> FloatArray:
     """Penalty, and the margin that disappointment costs until tastes have come back, money per customer, (N,)."""
     tastes = params.scenario.tastes
     periods = min(1.0 / max(tastes.reversion, 1e-3), params.num_periods - period - 1)

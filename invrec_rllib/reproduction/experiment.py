@@ -1,4 +1,4 @@
-"""What an experiment is: ways to train, what they are held against, and on how many episodes."""
+"""What an experiment is: ways to train or search, what they are held against, and on how many episodes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from invrec_rllib.errors import InputError
 from invrec_rllib.policies.registry import policy_names
 from invrec_rllib.policies.view import Information
+from invrec_rllib.reproduction.searches import Searches
 from invrec_rllib.scenario.faults import validated
 from invrec_rllib.scenario.files import parse_mapping
 from invrec_rllib.studies.study import Assignments, Study
@@ -38,8 +39,12 @@ class Experiment(_Part):
         pydantic.ValidationError: a key is unknown, a value out of range, or a reference no simple policy.
     """
 
-    study: Study = Field(
-        description="Ways to train, crossed with conditions and seeds; its name is the experiment's."
+    study: Study | None = Field(
+        default=None,
+        description="Ways to train, crossed with conditions and seeds; its name is the experiment's.",
+    )
+    searches: Searches | None = Field(
+        default=None, description="Pathwise searches, in its place; their name is the experiment's."
     )
     references: tuple[str, ...] = Field(
         min_length=1, description="Simple policies that play the same episodes."
@@ -54,6 +59,8 @@ class Experiment(_Part):
 
     @model_validator(mode="after")
     def _check(self) -> Experiment:
+        if (self.study is None) == (self.searches is None):
+            raise ValueError("study, searches: one of them must be given, and only one")
         for name in self.references:
             if name not in policy_names():
                 raise ValueError(
@@ -67,17 +74,25 @@ class Experiment(_Part):
         return self
 
     @property
+    def ways(self) -> Study | Searches:
+        """Ways to train or to search."""
+        ways = self.study or self.searches
+        assert ways is not None  # validated
+        return ways
+
+    @property
     def name(self) -> str:
         """Of the experiment."""
-        return self.study.name
+        return self.ways.name
 
     def made_quick(self) -> Experiment:
         """The experiment in minutes."""
-        base = {**self.study.base, **self.quick.changes}
-        study = self.study.model_copy(update={"base": base}).with_num_seeds(self.quick.seeds)
+        ways = self.ways
+        base = {**ways.base, **self.quick.changes}
+        ways = ways.model_copy(update={"base": base}).with_num_seeds(self.quick.seeds)
+        field = "searches" if self.study is None else "study"
         paths = min(self.bound_paths, self.quick.episodes)
-        changes = {"study": study, "episodes": self.quick.episodes, "bound_paths": paths}
-        return self.model_copy(update=changes)
+        return self.model_copy(update={field: ways, "episodes": self.quick.episodes, "bound_paths": paths})
 
 
 def experiment_names() -> tuple[str, ...]:

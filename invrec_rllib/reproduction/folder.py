@@ -17,8 +17,9 @@ from invrec_rllib.studies.folder import locked
 class ExperimentDir:
     """One experiment on disk.
 
-    `experiment.json` says what it is, `study/` is a folder of `invrec study` with the training runs, `scores/` holds
-    what every policy made of every episode, `findings.json` and `findings.md` the numbers.
+    `experiment.json` says what it is, `study/` is a folder of `invrec study` with the training runs, or `pairs/` holds
+    pairs of `invrec pathwise`, `scores/` what every policy made of every episode, `findings.json` and `findings.md`
+    the numbers.
 
     Args:
         path: the folder; it need not exist yet.
@@ -28,6 +29,7 @@ class ExperimentDir:
         self.path = Path(path).expanduser().resolve()
         self.experiment_file = self.path / "experiment.json"
         self.study = self.path / "study"
+        self.pairs = self.path / "pairs"
         self.scores = self.path / "scores"
         self.errors = self.path / "errors"
         self.findings_file = self.path / "findings.json"

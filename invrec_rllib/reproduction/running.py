@@ -1,10 +1,10 @@
-"""Make an experiment: train its runs, play its episodes, find its numbers; resumable at every step."""
+"""Make an experiment: its pairs, the episodes that they play, its numbers; resumable at every step."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,12 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.reproduction.experiment import Experiment
 from invrec_rllib.reproduction.findings import Finding, find, results_data, to_json
 from invrec_rllib.reproduction.folder import ExperimentDir
+from invrec_rllib.reproduction.making import News, finished_pairs, make_pairs
 from invrec_rllib.reproduction.scores import BOUND, Game, Score, play
 from invrec_rllib.reproduction.tables import to_markdown
 from invrec_rllib.scenario import Scenario
 from invrec_rllib.scenario.files import write_text_atomically
-from invrec_rllib.studies.folder import StudyDir
-from invrec_rllib.studies.plan import plan_runs
 from invrec_rllib.studies.pool import Failure, check_jobs, work_side_by_side
-from invrec_rllib.studies.rows import Row
-from invrec_rllib.studies.running import Outcome, run_study
 
 
 @dataclass
@@ -52,7 +49,7 @@ def reproduce(
     jobs: int | None = None,
     address: str | None = None,
     max_minutes: float | None = None,
-    on_run: Callable[[Outcome], None] = lambda outcome: None,
+    on_pair: Callable[[News], None] = lambda news: None,
     on_score: Callable[[str, int, int], None] = lambda name, done, planned: None,
 ) -> Reproduced:
     """Make what the folder does not hold yet, and write `findings.json` and `findings.md` when all is there.
@@ -63,7 +60,7 @@ def reproduce(
         jobs: runs, and policies that play, at once; None: as many as Ray has CPUs.
         address: of a Ray cluster; None: the environment variable ``RAY_ADDRESS``, or a local Ray.
         max_minutes: after which nothing new begins; None: no limit.
-        on_run: told of every run that comes to its end.
+        on_pair: told of every pair that comes to its end.
         on_score: told of every policy that has played: its name, how many have, how many are to.
 
     Raises:
@@ -75,15 +72,10 @@ def reproduce(
     folder = ExperimentDir(out)
     folder.begin(experiment)
     with folder.locked():
-        trained = run_study(
-            experiment.study,
-            out=folder.study,
-            jobs=jobs,
-            address=address,
-            max_minutes=max_minutes,
-            on_outcome=on_run,
+        made = make_pairs(
+            experiment, folder, on_pair=on_pair, jobs=jobs, address=address, max_minutes=max_minutes
         )
-        result = Reproduced(experiment.name, folder.path, left=trained.left, failed=dict(trained.failed))
+        result = Reproduced(experiment.name, folder.path, left=made.left, failed=dict(made.failed))
         games = [
             game for game in plan_games(experiment, folder) if not folder.score_file(game.name).is_file()
         ]
@@ -93,9 +85,9 @@ def reproduce(
         _play_all(games, folder, result, on_score=on_score, jobs=jobs, address=address, max_minutes=minutes)
         if not result.left and not result.failed:
             result.findings = find_all(experiment, folder)
-            provenance = provenance_of(trained.rows)
+            provenance = made.provenance()
             result.data = {
-                **results_data(result.findings, baseline=experiment.study.baseline),
+                **results_data(result.findings, baseline=experiment.ways.baseline),
                 **provenance,
             }
             write_text_atomically(folder.findings_file, to_json(result.data))
@@ -104,18 +96,11 @@ def reproduce(
     return result
 
 
-def provenance_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """What training took, and the code that did it."""
-    hours = sum(row.seconds for row in rows) / 3600.0
-    return {"training_hours": round(hours, 3), "code": sorted({row.code for row in rows})}
-
-
 def plan_games(experiment: Experiment, folder: ExperimentDir) -> list[Game]:
     """All games of an experiment: of the bound, of simple policies, and of the runs that are finished."""
-    study, runs = experiment.study, StudyDir(folder.study)
     games = []
-    for condition in study.conditions:
-        world = study.world(condition)
+    for condition in experiment.ways.conditions:
+        world = experiment.ways.world(condition)
 
         def game(
             player: str, *, name: str, episodes: int, trained: bool = False, world: Scenario = world
@@ -129,14 +114,8 @@ def plan_games(experiment: Experiment, folder: ExperimentDir) -> list[Game]:
             for player in experiment.references
         ]
         games += [
-            game(
-                str(runs.folder(run)),
-                name=f"{condition}/{run.variant}/{run.seed}",
-                episodes=experiment.episodes,
-                trained=True,
-            )
-            for run in plan_runs(study, conditions=[condition])
-            if runs.is_finished(run)
+            game(str(pair), name=name, episodes=experiment.episodes, trained=True)
+            for name, pair in finished_pairs(experiment, folder, condition).items()
         ]
     return games
 
@@ -174,16 +153,14 @@ def find_all(experiment: Experiment, folder: ExperimentDir) -> list[Finding]:
     Raises:
         InputError: scores are missing.
     """
-    study = experiment.study
+    ways = experiment.ways
     findings = []
-    for condition in study.conditions:
+    for condition in ways.conditions:
         names = (*((BOUND,) if experiment.bound_paths else ()), *experiment.references)
         simple = {name: _read(folder, f"{condition}/{name}") for name in names}
         pairs = {
-            variant: {
-                seed: _read(folder, f"{condition}/{variant}/{seed}") for seed in study.seeds_of(variant)
-            }
-            for variant in study.variants
+            variant: {seed: _read(folder, f"{condition}/{variant}/{seed}") for seed in ways.seeds_of(variant)}
+            for variant in ways.variants
         }
         for variant, scores in pairs.items():
             others = {name: other for name, other in pairs.items() if name != variant}
@@ -191,7 +168,7 @@ def find_all(experiment: Experiment, folder: ExperimentDir) -> list[Finding]:
                 find(
                     condition=condition,
                     variant=variant,
-                    label=study.variants[variant].label,
+                    label=ways.variants[variant].label,
                     pairs=scores,
                     others={**simple, **others},
                 )

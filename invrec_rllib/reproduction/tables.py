@@ -27,8 +27,8 @@ def to_markdown(experiment: Experiment, findings: Sequence[Finding], *, provenan
         f"`invrec reproduce --only {experiment.name}`; training took {provenance['training_hours']:.2f} hours of a "
         f"process in all; code {', '.join(provenance['code'])}."
     )
-    parts = [f"# {experiment.name}\n\n{experiment.study.question}\n\n{explanation(experiment)}\n\n{made}\n"]
-    conditions = experiment.study.conditions
+    parts = [f"# {experiment.name}\n\n{experiment.ways.question}\n\n{explanation(experiment)}\n\n{made}\n"]
+    conditions = experiment.ways.conditions
     for name, condition in conditions.items():
         rows = [cells for finding in findings if finding.condition == name for cells in rows_of(finding)]
         heading = f"## {condition.label}\n\n" if len(conditions) > 1 else ""
