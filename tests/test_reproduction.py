@@ -12,18 +12,20 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from invrec_rllib.cli import app
+from invrec_rllib.cli import app, reproducing
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation import compare
 from invrec_rllib.evaluation.rollout import rollout
 from invrec_rllib.learning.pathwise.files import load_pair
 from invrec_rllib.learning.pathwise.policy import PathwisePolicy
+from invrec_rllib.report.style import png
 from invrec_rllib.reproduction.experiment import (
     Experiment,
     experiment_names,
     load_experiment,
     parse_experiment,
 )
+from invrec_rllib.reproduction.figures import findings_figure
 from invrec_rllib.reproduction.findings import Finding, find, results_data
 from invrec_rllib.reproduction.folder import ExperimentDir
 from invrec_rllib.reproduction.running import find_all, reproduce
@@ -192,6 +194,43 @@ def test_findings_become_one_flat_mapping_with_other_ways_under_their_names() ->
     assert data["silos"]["profit"] == 90.0
     assert data["silos"]["profit_low"] is None  # one seed has no interval
     json.dumps(data, allow_nan=False)
+
+
+def test_a_figure_has_a_panel_for_every_condition_and_a_line_for_everything_held_against() -> None:
+    experiment = parse_experiment(searched(worlds=["tiny", "paper"]))
+    pairs = {0: score(110.0, 130.0), 1: score(120.0, 140.0)}
+    silo = score(100.0, 100.0)
+    findings = [
+        find(condition=world, variant=variant, label=variant, pairs=pairs, others={"silo": silo, **others})
+        for world in experiment.ways.conditions
+        for variant, others in (("pair", {}), ("fast", {"bound": score(200.0)}))
+    ]
+    figure = findings_figure(experiment, findings)
+    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in figure.axes]
+    assert labels == [["fast over the upper bound", "fast over silo", "pair over silo"]] * 2
+    values = [text.get_text() for text in figure.axes[0].texts]
+    # The bound is over the first episode, of which the seeds make 110 and 120.
+    assert values == ["\N{MINUS SIGN}42.50 %", "+25.00 %", "+25.00 %"]
+    assert png(figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_ray")
+def test_the_command_writes_findings_and_figure_and_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = parse_experiment(searched(seeds=1, variants={"pair": {"label": "pair"}}))
+    monkeypatch.setattr(reproducing, "load_experiment", lambda name: experiment)
+    out = tmp_path / "results"
+    shown = CliRunner().invoke(
+        app, ["reproduce", "--only", "found", "--out", str(out), "--jobs", "1", "--json"]
+    )
+    assert shown.exit_code == 0, shown.stderr
+    found = json.loads(shown.stdout)["results"]["found"]
+    assert found == json.loads((out / "found" / "findings.json").read_text("utf-8"))
+    assert found["profit_over_silo"] > 0
+    assert (out / "found" / "findings.png").read_bytes().startswith(b"\x89PNG")
+    assert "1/1 tiny/pair/0: found after" in shown.stderr
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from rich import box
 from rich.table import Table
 
 from invrec_rllib.cli.console import examples, help_of, print_json, results, say
+from invrec_rllib.errors import MissingExtraError
 from invrec_rllib.reproduction.experiment import Experiment, experiment_names, load_experiment
+from invrec_rllib.scenario.files import write_bytes_atomically
 
 if TYPE_CHECKING:
     from invrec_rllib.reproduction.running import Reproduced
@@ -55,7 +57,8 @@ def reproduce_record(
     """Train, play and find the numbers of the record: each experiment with its seeds, on common random numbers.
 
     OUT/EXPERIMENT holds an experiment's runs, what every policy made of every episode, and its findings as JSON and
-    Markdown. The same command again goes on where it stopped; a quick record needs a folder of its own.
+    Markdown, with the extra `report` also as a figure. The same command again goes on where it stopped; a quick
+    record needs a folder of its own.
     """
     experiments = [load_experiment(name) for name in only or experiment_names()]
     if quick:
@@ -79,9 +82,26 @@ def reproduce_record(
                 on_score=lambda name, done, planned: say(f"{done}/{planned} {name} has played"),
             )
         )
+        _draw(experiment, found[-1])
     _print(found, as_json=as_json)
     if any(result.failed for result in found):
         raise typer.Exit(FAILED)
+
+
+def _draw(experiment: Experiment, result: Reproduced) -> None:
+    """The figure, where the extra that draws is installed: the numbers need none."""
+    from invrec_rllib.report import style
+    from invrec_rllib.reproduction.figures import findings_figure
+    from invrec_rllib.reproduction.folder import ExperimentDir
+
+    if not result.findings:
+        return
+    try:
+        picture = style.png(findings_figure(experiment, result.findings))
+    except MissingExtraError as error:
+        say(f"{experiment.name}: no figure: {error}")
+    else:
+        write_bytes_atomically(ExperimentDir(result.path).figure_file, picture)
 
 
 def _print(found: list[Reproduced], *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from invrec_rllib.errors import InputError, require
+from invrec_rllib.scenario.files import write_bytes_atomically
 
 GENERATOR = "invrec-rllib report"
 """What the page's generator tag says: a page without it is not ours to replace."""
@@ -106,23 +106,12 @@ def write_page(
         pictures: that lie beside it.
         replaced: files of an older report, which go where they are not among the new.
     """
-    page.parent.mkdir(parents=True, exist_ok=True)
     # The page first: from then on the folder is known as a report's.
-    _write_atomically(page, html.encode())
+    write_bytes_atomically(page, html.encode())
     files = {f"{picture.name}.png": picture.png for picture in pictures}
     for name, png in files.items():
-        _write_atomically(page.parent / name, png)
+        write_bytes_atomically(page.parent / name, png)
     for name in replaced:
         if name not in files:
             (page.parent / name).unlink(missing_ok=True)
     return page
-
-
-def _write_atomically(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -18,8 +18,8 @@ class ExperimentDir:
     """One experiment on disk.
 
     `experiment.json` says what it is, `study/` is a folder of `invrec study` with the training runs, or `pairs/` holds
-    pairs of `invrec pathwise`, `scores/` what every policy made of every episode, `findings.json` and `findings.md`
-    the numbers.
+    pairs of `invrec pathwise`, `scores/` what every policy made of every episode, `findings.json`, `findings.md`
+    and `findings.png` the numbers.
 
     Args:
         path: the folder; it need not exist yet.
@@ -34,6 +34,7 @@ class ExperimentDir:
         self.errors = self.path / "errors"
         self.findings_file = self.path / "findings.json"
         self.table_file = self.path / "findings.md"
+        self.figure_file = self.path / "findings.png"
 
     def score_file(self, game: str) -> Path:
         """Where the score of a game lies."""

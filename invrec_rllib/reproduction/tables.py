@@ -56,9 +56,9 @@ def rows_of(finding: Finding) -> list[tuple[str, ...]]:
             finding.label,
             f"upper {BOUND}" if other == BOUND else f"`{other}`",
             f"{len(finding.seeds)}",
-            interval_text(_percent(ratio), digits=2, sign=True),
+            interval_text(percent_over(ratio), digits=2, sign=True),
             f"[{100 * (ratio.episodes_low - 1):+.2f}, {100 * (ratio.episodes_high - 1):+.2f}]",
-            interval_text(_percent(finding.units_over[other]), digits=2, sign=True)
+            interval_text(percent_over(finding.units_over[other]), digits=2, sign=True)
             if other in finding.units_over
             else "",
         )
@@ -66,7 +66,8 @@ def rows_of(finding: Finding) -> list[tuple[str, ...]]:
     ]
 
 
-def _percent(ratio: Ratio) -> Interval:
+def percent_over(ratio: Ratio) -> Interval:
+    """A ratio as what is above 1, in percent, with its interval over seeds."""
     return Interval(
         *(100.0 * (part - 1.0) for part in (ratio.seeds.value, ratio.seeds.low, ratio.seeds.high))
     )

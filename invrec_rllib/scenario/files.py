@@ -184,11 +184,16 @@ def is_taken(folder: Path) -> bool:
 
 def write_text_atomically(target: Path, text: str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
+    write_bytes_atomically(target, text.encode())
+
+
+def write_bytes_atomically(target: Path, content: bytes) -> None:
+    """As `write_text_atomically`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
