@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from invrec_rllib.env.invrec_v0 import parallel_env
     from invrec_rllib.errors import InputError, InvrecError, MissingExtraError, ScenarioError
     from invrec_rllib.evaluation import Comparison, compare, rollout
+    from invrec_rllib.learning.pathwise.settings import PathwiseSettings
     from invrec_rllib.learning.policy import Policy
     from invrec_rllib.learning.settings import TrainSettings
+    from invrec_rllib.learning.trained_pairs import load_trained
     from invrec_rllib.policies.registry import make_policy, policy_names
     from invrec_rllib.report import write_report
     from invrec_rllib.rllib.algorithm import build_config
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
     from invrec_rllib.rllib.register import make_env_config, register
     from invrec_rllib.rllib.timescale_learner import multi_timescale
-    from invrec_rllib.rllib.trained import load_trained
     from invrec_rllib.scenario import (
         Scenario,
         generate_scenario,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         save_scenario,
     )
     from invrec_rllib.scenario.calibration import calibrate, own_tables, with_lift
+    from invrec_rllib.searching import search_pair
     from invrec_rllib.sim import Simulator
     from invrec_rllib.timescales import Timescales
     from invrec_rllib.training import resume, train
@@ -44,6 +46,7 @@ __all__ = [
     "InvrecError",
     "MTMAPPOConfig",
     "MissingExtraError",
+    "PathwiseSettings",
     "Policy",
     "Scenario",
     "ScenarioError",
@@ -71,6 +74,7 @@ __all__ = [
     "resume",
     "rollout",
     "save_scenario",
+    "search_pair",
     "train",
     "with_lift",
     "write_report",
@@ -83,7 +87,9 @@ _NAMES_BY_MODULE = {
     "errors": ("InputError", "InvrecError", "MissingExtraError", "ScenarioError"),
     "evaluation": ("Comparison", "compare", "rollout"),
     "learning.policy": ("Policy",),
+    "learning.pathwise.settings": ("PathwiseSettings",),
     "learning.settings": ("TrainSettings",),
+    "learning.trained_pairs": ("load_trained",),
     "policies.registry": ("make_policy", "policy_names"),
     "report": ("write_report",),
     "rllib.algorithm": ("build_config",),
@@ -91,9 +97,9 @@ _NAMES_BY_MODULE = {
     "rllib.mtmappo": ("MTMAPPOConfig",),
     "rllib.register": ("make_env_config", "register"),
     "rllib.timescale_learner": ("multi_timescale",),
-    "rllib.trained": ("load_trained",),
     "scenario": ("Scenario", "generate_scenario", "load_scenario", "preset_names", "save_scenario"),
     "scenario.calibration": ("calibrate", "own_tables", "with_lift"),
+    "searching": ("search_pair",),
     "sim": ("Simulator",),
     "timescales": ("Timescales",),
     "training": ("resume", "train"),

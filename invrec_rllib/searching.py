@@ -25,8 +25,8 @@ def search_pair(
     world: Scenario,
     *,
     information: Information,
-    settings: PathwiseSettings,
     out: str | os.PathLike[str],
+    settings: PathwiseSettings | None = None,
     start: TunedParameters | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
@@ -36,8 +36,8 @@ def search_pair(
     Args:
         world: that it is searched in.
         information: what the pair sees of tastes: full or observed.
-        settings: of the search.
         out: folder; new or empty.
+        settings: of the search; None: the defaults.
         start: parameters of `coordinated` to begin with; None: those that ship for the world, else by formula.
         provenance: entries besides versions, settings and validations, over those of the same name.
         progress: called after every step with the share done.
@@ -50,6 +50,8 @@ def search_pair(
     """
     if information == "department":
         raise InputError("information is department: a pair decides as one firm, must be full or observed")
+    settings = settings or PathwiseSettings()
+    steps = settings.steps
     check_free_folder(Path(out).expanduser())
     chosen = starting_parameters(world, information=information, tuned=start)
     started = time.perf_counter()
@@ -58,7 +60,7 @@ def search_pair(
         chosen,
         information=information,
         settings=settings,
-        progress=lambda step, at: progress(step / settings.steps),
+        progress=lambda step, at: progress(step / steps),
     )
     machine = describe_machine()
     origin = {

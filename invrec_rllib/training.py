@@ -17,10 +17,10 @@ from invrec_rllib.evaluation.comparison import Comparison
 from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.evaluation.trajectories import save_trajectories
 from invrec_rllib.learning.settings import TrainSettings
+from invrec_rllib.learning.trained_pairs import load_trained
 from invrec_rllib.learning_pair import FIRST_RESUMED_STREAM, LearningPair
 from invrec_rllib.rllib.quiet import ray_running
 from invrec_rllib.rllib.seeding import TRAINING_STREAM, describe_seeding
-from invrec_rllib.rllib.trained import load_trained
 from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
 from invrec_rllib.runlog import RunLog
 from invrec_rllib.scenario import Scenario, load_scenario

@@ -233,7 +233,7 @@ def test_the_command_writes_findings_and_figure_and_prints_json(
     assert "1/1 tiny/pair/0: found after" in shown.stderr
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
     start_ray(2)
     yield

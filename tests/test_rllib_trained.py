@@ -27,12 +27,12 @@ from invrec_rllib.learning.export import EXPORT_FOLDER, load_policy, save_policy
 from invrec_rllib.learning.policy import PolicyState
 from invrec_rllib.learning.spaces import action_bounds
 from invrec_rllib.learning.trained import TrainedPolicy
+from invrec_rllib.learning.trained_pairs import load_trained
 from invrec_rllib.rllib.modules import ProductModule
 from invrec_rllib.rllib.mtmappo import MTMAPPOConfig
 from invrec_rllib.rllib.mtmappo_modules import ActorModule
 from invrec_rllib.rllib.quiet import build_quietly, start_ray, stop_ray
 from invrec_rllib.rllib.trained import (
-    load_trained,
     policy_from_modules,
     policy_of,
     unpickle_checkpoint,

@@ -15,7 +15,7 @@ import yaml
 from invrec_rllib.errors import InputError
 from invrec_rllib.evaluation import Comparison, paired_difference, rollout
 from invrec_rllib.learning.settings import TrainSettings
-from invrec_rllib.rllib.trained import load_trained
+from invrec_rllib.learning.trained_pairs import load_trained
 from invrec_rllib.rundir import RunDir
 from invrec_rllib.training import RunResult, Watcher, resume, train
 

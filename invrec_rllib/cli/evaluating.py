@@ -270,13 +270,11 @@ def load_pairs(trained: Mapping[str, Trained]) -> dict[str, TrainedPair]:
     """The trained pairs, by argument, each with a name of its own."""
     if not trained:
         return {}
-    from invrec_rllib.learning.trained_pairs import load_trained_pair
+    from invrec_rllib.learning.trained_pairs import load_trained
 
     names = [pair.name for pair in trained.values()]
     return {
-        argument: load_trained_pair(
-            pair.checkpoint, name=pair.name if names.count(pair.name) == 1 else argument
-        )
+        argument: load_trained(pair.checkpoint, name=pair.name if names.count(pair.name) == 1 else argument)
         for argument, pair in trained.items()
     }
 

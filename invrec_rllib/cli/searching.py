@@ -41,7 +41,10 @@ def pathwise(
     ] = Information.observed,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps.", show_default="300")] = None,
     episodes: Annotated[
-        int | None, typer.Option(min=1, help="Episodes played for every step.", show_default="64")
+        int | None,
+        typer.Option(
+            min=1, help="Episodes played for every step; memory grows with them.", show_default="64"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the networks and of the episodes.")] = 0,
     settings: Annotated[

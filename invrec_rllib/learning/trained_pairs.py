@@ -12,7 +12,7 @@ from invrec_rllib.learning.trained import TrainedPolicy
 TrainedPair: TypeAlias = TrainedPolicy | PathwisePolicy
 
 
-def load_trained_pair(path: str | os.PathLike[str], *, name: str = "trained") -> TrainedPair:
+def load_trained(path: str | os.PathLike[str], *, name: str = "trained") -> TrainedPair:
     """The pair of `invrec pathwise`, of a checkpoint or run of `invrec train`, or of an exported folder.
 
     Nothing that is read can execute code.

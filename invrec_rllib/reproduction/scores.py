@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from invrec_rllib.evaluation.rollout import rollout
-from invrec_rllib.learning.trained_pairs import load_trained_pair
+from invrec_rllib.learning.trained_pairs import load_trained
 from invrec_rllib.policies.base import Policy
 from invrec_rllib.policies.registry import make_policy
 from invrec_rllib.policies.view import Information
@@ -91,7 +91,7 @@ def play(game: Game, file: Path) -> None:
 def _policy(game: Game) -> tuple[Policy, Information]:
     if not game.trained:
         return make_policy(game.player), game.information
-    pair = load_trained_pair(game.player)
+    pair = load_trained(game.player)
     return pair, pair.information
 
 

@@ -19,7 +19,7 @@ from invrec_rllib.errors import InputError
 from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.policy import Policy
 from invrec_rllib.learning.spaces import ActionBounds, action_bounds, check_space
-from invrec_rllib.learning.trained import Seen, TrainedPolicy
+from invrec_rllib.learning.trained import Seen
 from invrec_rllib.rllib.default_module import describe_default_module
 from invrec_rllib.rllib.modules import ProductModule
 from invrec_rllib.rllib.mtmappo_modules import ActorModule, CriticModule
@@ -130,17 +130,6 @@ def what_is_seen(env_config: Mapping[str, Any]) -> Seen:
         joint=bool(env_config.get(JOINT_KEY, False)),
         adviser=env_config.get("adviser"),
     ).within(make_world(env_config).params)
-
-
-def load_trained(path: str | os.PathLike[str], *, name: str = "trained") -> TrainedPolicy:
-    """The trained policy of a checkpoint or run of `invrec train`, or of an exported folder.
-
-    Nothing that is read can execute code: of a checkpoint only the folder `policy`, not RLlib's pickles.
-
-    Raises:
-        InputError: none of these; of a checkpoint that RLlib alone wrote the message says how to export it.
-    """
-    return TrainedPolicy.load(path, name=name)
 
 
 def unpickle_checkpoint(path: str | os.PathLike[str]) -> Policy:

@@ -13,16 +13,14 @@ _BOUND = 5.0
 # Periods to the horizon from which on it counts as far, and over which its nearness fades.
 _FAR_PERIODS = 10.0
 _FADING_PERIODS = 3.0
+_NUM_DYNAMIC = 10
+_NUM_STATIC = 11
 
 
 def num_features(world: World) -> int:
     """How many numbers are seen of each product."""
     stored = 2 if world.params.scenario.supply.capacity is not None else 0
     return _NUM_DYNAMIC + world.params.pipeline_length + stored + _NUM_STATIC
-
-
-_NUM_DYNAMIC = 10
-_NUM_STATIC = 11
 
 
 def static_features(world: World, here: Period) -> Tensor:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+NUM_TOLD = 2
+"""Features that tell the inventory of the slates shown: see `heuristic`."""
+
 
 class ProductNetwork(nn.Module):
     """Numbers for every product from what is seen of it and the mean over all; 0 before it has learned.
@@ -59,10 +62,6 @@ class Corrections(nn.Module):
     def correct_orders(self, features: Tensor) -> OrderCorrection:
         """The inventory's corrections; the features' last `NUM_TOLD` tell of the slates."""
         return OrderCorrection(*self.orders(features))
-
-
-NUM_TOLD = 2
-"""Features that tell the inventory of the slates shown: see `heuristic`."""
 
 
 class PriceCorrection(NamedTuple):

@@ -30,7 +30,9 @@ class PathwiseSettings(BaseModel):
         "move; none: the scores of the period alone.",
     )
     steps: Count = Field(default=300, description="Gradient steps.")
-    episodes: Count = Field(default=64, description="Played for every step, new ones each time.")
+    episodes: Count = Field(
+        default=64, description="Played for every step, new ones each time; memory grows with them."
+    )
     learning_rate: Positive = Field(default=5e-3, description="Adam's step size for the networks.")
     parameter_share: Share = Field(
         default=0.3, description="Step size of the heuristic's parameters, on a scale from 0 to 1, over that."
