@@ -117,6 +117,7 @@ class ProcessCluster:
         environment: for whoever wants to use the cluster: its address and its token.
         head: the head's node.
         workers: other nodes that run.
+        variables: further environment variables of all processes of the cluster and of whoever uses it.
     """
 
     folder: Path
@@ -125,6 +126,7 @@ class ProcessCluster:
     environment: Mapping[str, str] = field(init=False)
     head: Node = field(init=False)
     workers: list[Node] = field(default_factory=list)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         token = self.folder / "token"
@@ -137,6 +139,7 @@ class ProcessCluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_USAGE_STATS_ENABLED": "0",
+            **self.variables,
         }
 
     @property
@@ -216,7 +219,12 @@ class ProcessCluster:
 
 @contextlib.contextmanager
 def process_cluster(
-    num_workers: int = 0, *, num_cpus: int = 1, head_cpus: int = 0, dashboard: bool = False
+    num_workers: int = 0,
+    *,
+    num_cpus: int = 1,
+    head_cpus: int = 0,
+    dashboard: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[ProcessCluster]:
     """A cluster while it lasts; all of its processes and its folder are gone afterwards.
 
@@ -225,10 +233,11 @@ def process_cluster(
         num_cpus: CPUs that each of them declares.
         head_cpus: CPUs that the head declares.
         dashboard: whether the head has a dashboard, and with it the job API.
+        variables: further environment variables of all processes of the cluster and of whoever uses it.
     """
     # Under /tmp itself: paths of Ray's sockets may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray_", dir="/tmp"))
-    cluster = ProcessCluster(folder)
+    cluster = ProcessCluster(folder, variables=variables or {})
     try:
         cluster.start_head(num_cpus=head_cpus, dashboard=dashboard)
         for _ in range(num_workers):
