@@ -24,7 +24,7 @@ ONCE = ("raise", "nan", "hang")
 HANGING_SECONDS = 3600.0
 
 
-class WorldFault(Exception):
+class WorldError(Exception):
     """What an order makes a step raise."""
 
 
@@ -41,7 +41,7 @@ class FaultyBatch:
         """Play one step, and fail as ordered."""
         order = take_order()
         if order in ("raise", LASTING):
-            raise WorldFault("ordered")
+            raise WorldError("ordered")
         if order == "hang":
             time.sleep(HANGING_SECONDS)
         moved: Moved = self._batch.step(actions)

@@ -31,6 +31,7 @@ ROOMS = (
     "rundir",
     "runlog",
     "learning_pair",
+    "watcher",
     "training",
     "studies",
     "reproduction",

@@ -17,7 +17,8 @@ from invrec_rllib.evaluation import Comparison, paired_difference, rollout
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.rllib.trained import load_trained
 from invrec_rllib.rundir import RunDir
-from invrec_rllib.training import RunResult, Watcher, resume, train
+from invrec_rllib.training import RunResult, resume, train
+from invrec_rllib.watcher import Watcher
 
 pytestmark = pytest.mark.slow
 

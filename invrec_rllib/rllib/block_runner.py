@@ -33,6 +33,8 @@ from invrec_rllib.rllib.env_creators import make_batch
 
 Handover = Literal["blocks", "episodes"]
 _LOG = logging.getLogger("ray.rllib")
+# Failures of the environment in one call of `sample` after which making it anew is no cure.
+MOST_FAILURES = 3
 
 
 class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # Ray's base is untyped
@@ -57,11 +59,15 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
 
     A configuration attribute ``uses_global_state = True`` makes the training runners record global states.
 
+    Attributes:
+        last_failure: the error of the environment's newest failure; None: it never failed.
+
     Raises:
         InputError: the configuration asks for what whole arrays cannot give; see `block_support`.
     """
 
     handover: ClassVar[Handover] = "blocks"
+    last_failure: str | None = None
     batch: BatchedEnv | None = None
     _builder: EpisodeBuilder | None = None
     _policies: BatchedPolicies | None = None
@@ -83,7 +89,10 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         context = self.config.env_config
         if not isinstance(context, EnvContext):
             context = EnvContext(
-                context, worker_index=self.worker_index, num_workers=self.config.num_env_runners
+                context,
+                worker_index=self.worker_index,
+                num_workers=self.config.num_env_runners,
+                recreated_worker=self.last_failure is not None,
             )
         self.batch = make_batch(
             self.config.env,
@@ -241,7 +250,7 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         self, steps: int | None, episodes: int | None, *, explore: bool, random_actions: bool
     ) -> BlockRecorder:
         """Sample until so many steps or episodes are done; anew where the environment fails and is restarted."""
-        recorder = self._new_recorder(steps)
+        recorder, self._failures = self._new_recorder(steps), 0
         self._tally.mark()
         clock = _Clock()
         while recorder.num_steps < steps if steps is not None else self._tally.num_finished < (episodes or 0):
@@ -296,7 +305,7 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
 
         Raises:
             InputError: the environment refuses what it was given.
-            RuntimeError: it failed otherwise, and is not to be restarted.
+            RuntimeError: it failed otherwise, and is not to be restarted, or has been too often in this call.
         """
         try:
             moved = self._running_batch.step(actions)
@@ -306,8 +315,13 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             raise
         except Exception as error:
             self.metrics.log_value(NUM_ENV_STEP_FAILURES_LIFETIME, 1, reduce="lifetime_sum")
+            self.last_failure, self._failures = repr(error), self._failures + 1
             if not self.config.restart_failed_sub_environments:
                 raise RuntimeError(f"a batched environment failed: {error!r}") from error
+            if self._failures > MOST_FAILURES:
+                raise RuntimeError(
+                    f"a batched environment failed {self._failures} times in one call: {error!r}"
+                ) from error
             _LOG.exception(
                 "A batched environment failed; it is made anew, and what it gave in this call is lost."
             )
