@@ -26,6 +26,7 @@ class RunLog:
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
+        run.tensorboard.mkdir(parents=True, exist_ok=True)
         # Not its `SummaryWriter`, whose thread ends on a full disk; training would then wait for it for ever.
         self._writer = EventsWriter(str(run.tensorboard / "events"))
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import hypothesis
 import pytest
+from fault_table import FILE_VARIABLE, TABLE, Fault, lines_of, write
 
 # Shared machines stall: how long an example takes says nothing about the code.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -17,3 +21,21 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("TERMINAL_WIDTH", "160")
+
+
+@pytest.fixture
+def fault_table(request: pytest.FixtureRequest) -> list[Fault]:
+    """Where tests of faults note what they saw; printed when all tests are over."""
+    return request.config.stash.setdefault(TABLE, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of faults, and write it where the environment names a file."""
+    faults = config.stash.get(TABLE, [])
+    if not faults:
+        return
+    terminalreporter.section("faults")
+    for line in lines_of(faults):
+        terminalreporter.write_line(line)
+    if os.environ.get(FILE_VARIABLE):
+        write(faults, Path(os.environ[FILE_VARIABLE]))

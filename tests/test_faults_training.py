@@ -1,0 +1,172 @@
+"""One long run of `invrec train` on a cluster of real processes, and all that befalls it; the order counts."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster_processes import ProcessCluster, process_cluster
+from fault_runs import Disk, LongRun, actors, kill, variables
+from fault_table import Fault
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+RUNNER = "BlockRunner"
+# Enough for a step of the tiny world on a busy machine, and short to wait for.
+TIMEOUT_SECONDS = 6
+SETTINGS = {
+    "env_runners": 2,
+    "envs_per_runner": 8,
+    "sample_timeout_seconds": TIMEOUT_SECONDS,
+}
+
+
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("orders")
+
+
+@pytest.fixture(scope="module")
+def cluster(orders: Path) -> Iterator[ProcessCluster]:
+    with process_cluster(2, num_cpus=3, variables=variables(orders)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
+    made = Disk(tmp_path_factory.mktemp("disk") / "results")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def long_run(
+    cluster: ProcessCluster, disk: Disk, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LongRun]:
+    run = LongRun(cluster, disk.folder / "run", tmp_path_factory.mktemp("log") / "log", SETTINGS)
+    run.start()
+    try:
+        run.wait_for_rows(6, since=0)
+        yield run
+    finally:
+        run.end()
+
+
+@pytest.fixture
+def run(long_run: LongRun) -> LongRun:
+    """The run, going on: again, where an earlier test left it dead."""
+    if long_run.driver.poll() is not None:
+        long_run.resume()
+        long_run.wait_for_rows(1, since=long_run.checkpoint())
+    return long_run
+
+
+def suffer(
+    run: LongRun, table: list[Fault], *, injected: str, inject: Callable[[], None], seen: str, back: str = ""
+) -> None:
+    """Inject a fault, wait until it was said and training went on after it, and see that nothing is amiss."""
+    before, saved, printed = run.rows()[-1][0], run.checkpoint(), len(run.printed())
+    start = time.monotonic()
+    inject()
+    said = run.line(seen, after=printed)
+    if back:
+        run.line(back, after=printed)
+    run.wait_for_rows(1)
+    seconds = time.monotonic() - start
+    run.wait_for_rows(2)
+    run.check_whole()
+    assert run.rows()[-1][0] > before
+    assert run.checkpoint() >= saved
+    table.append(Fault("training", injected, said, 0, 0, seconds))
+
+
+def test_a_killed_sampling_process_comes_back(run: LongRun, fault_table: list[Fault]) -> None:
+    victim = actors(run.node_of(RUNNER), RUNNER)[0]
+    suffer(
+        run,
+        fault_table,
+        injected="sampling process killed",
+        inject=lambda: kill(victim),
+        seen="Lost of 2 sampling processes",
+        back="is back",
+    )
+
+
+@pytest.mark.parametrize(
+    ("order", "error"), [("raise", "WorldError('ordered')"), ("nan", "holds nan in row 0")]
+)
+def test_a_failed_environment_is_made_anew_and_named(
+    order: str, error: str, run: LongRun, orders: Path, fault_table: list[Fault]
+) -> None:
+    suffer(
+        run,
+        fault_table,
+        injected={"raise": "environment raises", "nan": "a step returns NaN"}[order],
+        inject=(orders / order).touch,
+        seen="An environment failed once",
+    )
+    assert run.says(error)
+
+
+def test_a_hung_environment_is_found_and_its_process_started_again(
+    run: LongRun, orders: Path, fault_table: list[Fault]
+) -> None:
+    suffer(
+        run,
+        fault_table,
+        injected=f"environment hangs (sample_timeout_seconds = {TIMEOUT_SECONDS})",
+        inject=(orders / "hang").touch,
+        seen=f"has given nothing for {TIMEOUT_SECONDS} s",
+        back="is back",
+    )
+
+
+def test_a_lost_node_is_survived_on_the_others(run: LongRun, fault_table: list[Fault]) -> None:
+    suffer(
+        run,
+        fault_table,
+        injected="worker node killed",
+        inject=lambda: run.cluster.kill_node(run.node_of(RUNNER)),
+        seen="Lost of 2 sampling processes",
+        back="is back",
+    )
+    run.cluster.add_node(num_cpus=3)
+
+
+def test_a_killed_driver_resumes_from_its_newest_checkpoint(run: LongRun, fault_table: list[Fault]) -> None:
+    run.driver.kill()
+    assert run.wait_for_end() == -signal.SIGKILL
+    resume_and_check(run, fault_table, injected="driver killed, --resume", seen="(nothing: it is killed)")
+
+
+def test_a_full_disk_stops_the_run_with_its_checkpoints(
+    run: LongRun, disk: Disk, fault_table: list[Fault]
+) -> None:
+    printed = len(run.printed())
+    disk.fill(run.driver.pid)
+    assert run.wait_for_end() == 3
+    said = run.line("Error: ", after=printed)
+    assert "cannot be written to" in said
+    assert f"newest checkpoint, iteration_{run.checkpoint():06d}, is kept" in said
+    disk.free()
+    resume_and_check(
+        run, fault_table, injected=f"results path full ({disk.kind}), room made, --resume", seen=said
+    )
+
+
+def resume_and_check(run: LongRun, table: list[Fault], *, injected: str, seen: str) -> None:
+    """Resume a run whose driver ended; it goes on from its newest checkpoint as if nothing had happened."""
+    saved, done = run.checkpoint(), run.rows()[-1][0]
+    assert saved > 0
+    start = time.monotonic()
+    run.resume()
+    run.wait(lambda: len(run.run.manifest()["attempts"]) > 0 and bool(run.rows()), "rows")
+    run.wait_for_rows(1, since=saved)
+    run.wait(lambda: run.run.manifest()["attempts"][-1]["from_iteration"] == saved, "an attempt")
+    seconds = time.monotonic() - start
+    run.wait_for_rows(2)
+    run.check_whole()
+    table.append(Fault("training", injected, seen, 0, done - saved, seconds))
