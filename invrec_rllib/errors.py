@@ -18,6 +18,10 @@ class InputError(InvrecError, ValueError):
     """An argument, action, option or table is not valid."""
 
 
+class EnvironmentFailedError(InvrecError, RuntimeError):
+    """An environment failed again and again, though it was made anew each time."""
+
+
 class LostError(InvrecError, RuntimeError):
     """Processes that training needs are gone, or give nothing; it can go on from its newest checkpoint."""
 

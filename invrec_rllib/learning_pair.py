@@ -11,7 +11,7 @@ import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune import PlacementGroupFactory
 
-from invrec_rllib.errors import LostError
+from invrec_rllib.errors import EnvironmentFailedError, LostError
 from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.learning.export import EXPORT_FOLDER, save_policy
 from invrec_rllib.learning.policy import Policy
@@ -117,17 +117,24 @@ class LearningPair:
             if wait:
                 self._tell(f"Nothing was sampled in iteration {self.iterations + 1}: next try in {wait:g} s")
                 time.sleep(wait)
-            result = self._built().train()
-            for line in self._health.news(result):
-                self._tell(line)
-            if self._health.sampled(result):
+            result, why = self._train_once()
+            if result is not None:
                 self.iterations += 1
                 return self._row(result), result
         raise LostError(
             f"nothing was sampled in iteration {self.iterations + 1}, {self.settings.max_failures + 1} times in a "
-            "row (max_failures and the first): sampling processes are lost, hang or fail; Ray's logs of the nodes "
-            "that they ran on say why"
+            f"row (max_failures and the first): {why}"
         )
+
+    def _train_once(self) -> tuple[dict[str, Any] | None, str]:
+        """RLlib's result; or None where nothing was sampled, and why."""
+        try:
+            result: dict[str, Any] = self._built().train()
+        except EnvironmentFailedError as error:  # in this very process
+            return None, str(error)
+        for line in self._health.news(result):
+            self._tell(line)
+        return (result, "") if self._health.sampled(result) else (None, self._health.why)
 
     def save(self, folder: Path) -> None:
         """Fill a folder with a checkpoint, the policy without pickle in it."""

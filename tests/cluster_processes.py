@@ -154,7 +154,7 @@ class ProcessCluster:
 
     def start_head(self, *, num_cpus: int, dashboard: bool) -> None:
         """Start the head, once."""
-        self.head = self._start(
+        self.head = self._launch(
             "head",
             num_cpus,
             "--head",
@@ -164,12 +164,22 @@ class ProcessCluster:
             f"--dashboard-host={HOST}",
             f"--dashboard-port={self.dashboard_port}",
         )
+        wait_until(self.head.started, "head started")
 
     def add_node(self, *, num_cpus: int = 1) -> Node:
         """Start one more node, and wait until it has joined."""
-        name = f"worker{len(list(self.folder.glob('*.log')))}"
-        self.workers.append(self._start(name, num_cpus, f"--address={self.address}"))
+        self.add_nodes(1, num_cpus=num_cpus)
         return self.workers[-1]
+
+    def add_nodes(self, number: int, *, num_cpus: int = 1) -> None:
+        """Start so many more nodes at once, and wait until they have joined."""
+        begun = [
+            self._launch(f"worker{self._num_started()}", num_cpus, f"--address={self.address}")
+            for _ in range(number)
+        ]
+        self.workers += begun
+        for node in begun:
+            wait_until(node.started, f"{node.name} started")
 
     def kill_node(self, node: Node) -> None:
         """Lose a node without a warning, as a spot machine or a power supply goes."""
@@ -185,7 +195,10 @@ class ProcessCluster:
             command, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
         )
 
-    def _start(self, name: str, num_cpus: int, *options: str) -> Node:
+    def _num_started(self) -> int:
+        return len(list(self.folder.glob("*.log")))
+
+    def _launch(self, name: str, num_cpus: int, *options: str) -> Node:
         log = self.folder / f"{name}.log"
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
@@ -208,13 +221,7 @@ class ProcessCluster:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        node = Node(name, process, log)
-        try:
-            wait_until(node.started, f"{name} started")
-        except BaseException:
-            node.kill()
-            raise
-        return node
+        return Node(name, process, log)
 
 
 @contextlib.contextmanager
@@ -240,8 +247,7 @@ def process_cluster(
     cluster = ProcessCluster(folder, variables=variables or {})
     try:
         cluster.start_head(num_cpus=head_cpus, dashboard=dashboard)
-        for _ in range(num_workers):
-            cluster.add_node(num_cpus=num_cpus)
+        cluster.add_nodes(num_workers, num_cpus=num_cpus)
         yield cluster
     finally:
         for node in (*cluster.workers, *([cluster.head] if hasattr(cluster, "head") else [])):

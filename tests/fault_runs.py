@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cluster_processes import Node, ProcessCluster, family, wait_until
+from cluster_processes import Node, ProcessCluster, family, process_cluster, wait_until
 from faulty_world import FOLDER
 
 from invrec_rllib.rundir import RunDir, iteration_of
 
 TESTS = Path(__file__).resolve().parent
+# In the names of processes: RLlib's learners are workers of Ray Train.
+RUNNER, LEARNER = "BlockRunner", "_WrappedExecutable"
 STEPS = 480
 # Of a tiny world and networks: an iteration takes less than a second.
 QUICK: dict[str, Any] = {
@@ -64,6 +66,36 @@ def title(pid: int) -> str:
 def actors(node: Node, name: str) -> list[int]:
     """Processes of a node's actors whose class name holds `name`."""
     return [pid for pid in family(node.process.pid) if title(pid).startswith("ray::") and name in title(pid)]
+
+
+class SharedCluster:
+    """The cluster of all tests of faults: a head, and two worker nodes of two CPUs; mended after each test.
+
+    Args:
+        orders: folder of orders to its worlds, see `faulty_world`.
+    """
+
+    NUM_WORKERS, NUM_CPUS = 2, 2
+
+    def __init__(self, orders: Path) -> None:
+        self._orders, self._stack = orders, contextlib.ExitStack()
+        self._running: ProcessCluster | None = None
+
+    def whole(self) -> ProcessCluster:
+        """The cluster with all of its nodes; another one, where the head was lost."""
+        running = self._running
+        if running is None or running.head.process.poll() is not None:
+            self.close()
+            running = self._stack.enter_context(
+                process_cluster(dashboard=True, variables=variables(self._orders))
+            )
+            self._running = running
+        running.add_nodes(self.NUM_WORKERS - len(running.workers), num_cpus=self.NUM_CPUS)
+        return running
+
+    def close(self) -> None:
+        """End all of its processes."""
+        self._stack.close()
 
 
 @dataclass(eq=False)
@@ -147,10 +179,18 @@ class LongRun:
         except TimeoutError as error:
             raise AssertionError(f"{error}:\n{self.printed()[-6000:]}") from error
 
+    def done(self) -> int:
+        """Iterations so far."""
+        return self.rows()[-1][0] if self.rows() else 0
+
+    def attempts(self) -> list[int]:
+        """Iterations that its attempts went on from."""
+        return [attempt["from_iteration"] for attempt in self.run.manifest()["attempts"]]
+
     def wait_for_rows(self, more: int, *, since: int | None = None) -> None:
         """Wait until it has done so many iterations more than `since`, or than now."""
-        goal = (self.rows()[-1][0] if since is None and self.rows() else since or 0) + more
-        self.wait(lambda: bool(self.rows()) and self.rows()[-1][0] >= goal, f"iteration {goal}")
+        goal = (self.done() if since is None else since) + more
+        self.wait(lambda: self.done() >= goal, f"iteration {goal}")
 
     def wait_for_end(self) -> int:
         """Wait until the driver ends; its exit code."""
@@ -166,6 +206,15 @@ class LongRun:
     def node_of(self, name: str) -> Node:
         """A worker node with an actor of a class."""
         return next(node for node in self.cluster.workers if actors(node, name))
+
+    def damage_newest_checkpoint(self) -> str:
+        """Cut its largest file short, as a machine leaves it that lost its power; the checkpoint's name."""
+        newest = self.run.latest_checkpoint()
+        file = max(
+            (path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+        )
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        return newest.name
 
     def check_whole(self) -> None:
         """Every iteration is there once, with the env steps and learning rates of an undisturbed run."""

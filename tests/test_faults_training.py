@@ -8,31 +8,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster_processes import ProcessCluster, process_cluster
-from fault_runs import Disk, LongRun, actors, kill, variables
+from fault_runs import RUNNER, Disk, LongRun, SharedCluster, actors, kill
 from fault_table import Fault
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
-RUNNER = "BlockRunner"
 # Enough for a step of the tiny world on a busy machine, and short to wait for.
-TIMEOUT_SECONDS = 6
+TIMEOUT_SECONDS = 4
 SETTINGS = {
     "env_runners": 2,
     "envs_per_runner": 8,
     "sample_timeout_seconds": TIMEOUT_SECONDS,
 }
-
-
-@pytest.fixture(scope="module")
-def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("orders")
-
-
-@pytest.fixture(scope="module")
-def cluster(orders: Path) -> Iterator[ProcessCluster]:
-    with process_cluster(2, num_cpus=3, variables=variables(orders)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +31,11 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
 
 @pytest.fixture(scope="module")
 def long_run(
-    cluster: ProcessCluster, disk: Disk, tmp_path_factory: pytest.TempPathFactory
+    fault_cluster: SharedCluster, disk: Disk, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LongRun]:
-    run = LongRun(cluster, disk.folder / "run", tmp_path_factory.mktemp("log") / "log", SETTINGS)
+    run = LongRun(
+        fault_cluster.whole(), disk.folder / "run", tmp_path_factory.mktemp("log") / "log", SETTINGS
+    )
     run.start()
     try:
         run.wait_for_rows(6, since=0)
@@ -56,10 +45,11 @@ def long_run(
 
 
 @pytest.fixture
-def run(long_run: LongRun) -> LongRun:
+def run(long_run: LongRun, fault_cluster: SharedCluster) -> LongRun:
     """The run, going on: again, where an earlier test left it dead."""
+    whole = fault_cluster.whole()
     if long_run.driver.poll() is not None:
-        long_run.resume()
+        long_run.resume(whole)
         long_run.wait_for_rows(1, since=long_run.checkpoint())
     return long_run
 
@@ -68,7 +58,7 @@ def suffer(
     run: LongRun, table: list[Fault], *, injected: str, inject: Callable[[], None], seen: str, back: str = ""
 ) -> None:
     """Inject a fault, wait until it was said and training went on after it, and see that nothing is amiss."""
-    before, saved, printed = run.rows()[-1][0], run.checkpoint(), len(run.printed())
+    before, saved, printed = run.done(), run.checkpoint(), len(run.printed())
     start = time.monotonic()
     inject()
     said = run.line(seen, after=printed)
@@ -76,9 +66,8 @@ def suffer(
         run.line(back, after=printed)
     run.wait_for_rows(1)
     seconds = time.monotonic() - start
-    run.wait_for_rows(2)
     run.check_whole()
-    assert run.rows()[-1][0] > before
+    assert run.done() > before
     assert run.checkpoint() >= saved
     table.append(Fault("training", injected, said, 0, 0, seconds))
 
@@ -133,7 +122,6 @@ def test_a_lost_node_is_survived_on_the_others(run: LongRun, fault_table: list[F
         seen="Lost of 2 sampling processes",
         back="is back",
     )
-    run.cluster.add_node(num_cpus=3)
 
 
 def test_a_killed_driver_resumes_from_its_newest_checkpoint(run: LongRun, fault_table: list[Fault]) -> None:
@@ -157,16 +145,24 @@ def test_a_full_disk_stops_the_run_with_its_checkpoints(
     )
 
 
+def test_a_lost_head_stops_the_run_and_another_cluster_resumes_it(
+    run: LongRun, fault_cluster: SharedCluster, fault_table: list[Fault]
+) -> None:
+    printed = len(run.printed())
+    run.cluster.head.kill()
+    assert run.wait_for_end() != 0
+    said = " / ".join(line for line in run.printed()[printed:].splitlines() if line.strip())
+    run.cluster = fault_cluster.whole()
+    resume_and_check(run, fault_table, injected="head lost, --resume on another cluster", seen=said)
+
+
 def resume_and_check(run: LongRun, table: list[Fault], *, injected: str, seen: str) -> None:
     """Resume a run whose driver ended; it goes on from its newest checkpoint as if nothing had happened."""
-    saved, done = run.checkpoint(), run.rows()[-1][0]
-    assert saved > 0
+    saved, done = run.checkpoint(), run.done()
     start = time.monotonic()
     run.resume()
-    run.wait(lambda: len(run.run.manifest()["attempts"]) > 0 and bool(run.rows()), "rows")
-    run.wait_for_rows(1, since=saved)
-    run.wait(lambda: run.run.manifest()["attempts"][-1]["from_iteration"] == saved, "an attempt")
+    run.wait_for_rows(1, since=done)
     seconds = time.monotonic() - start
-    run.wait_for_rows(2)
+    assert run.attempts()[-1] == saved > 0
     run.check_whole()
     table.append(Fault("training", injected, seen, 0, done - saved, seconds))

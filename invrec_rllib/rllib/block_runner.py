@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from ray.rllib.callbacks.utils import make_callback
@@ -13,7 +14,7 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER
 
 from invrec_rllib.env.batched import Array, BatchedEnv, Look, Moved, check_finite
-from invrec_rllib.errors import InputError
+from invrec_rllib.errors import EnvironmentFailedError, InputError
 from invrec_rllib.learning.allocation import keep_freed_memory
 from invrec_rllib.rllib.batch_facade import BatchFacade
 from invrec_rllib.rllib.batched_policies import Acted, BatchedPolicies
@@ -116,6 +117,28 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
                 "env_context": context,
             },
         )
+
+    def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function with this runner, as RLlib's, which ends the process where the function raises.
+
+        An environment that keeps failing is left to whoever asked: a new process would not mend it, and nobody would
+        hear why the old one ended.
+
+        Raises:
+            EnvironmentFailedError: `func` raised it.
+        """
+        failed: list[EnvironmentFailedError] = []
+
+        def call(runner: BlockRunner, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return func(runner, *args, **kwargs)
+            except EnvironmentFailedError as error:
+                failed.append(error)
+
+        answer = super().apply(call, *args, **kwargs)
+        if failed:
+            raise failed[0]
+        return answer
 
     def get_spaces(self) -> Any:
         """RLlib's spaces by module, and that of the global state where it is recorded."""
@@ -305,7 +328,8 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
 
         Raises:
             InputError: the environment refuses what it was given.
-            RuntimeError: it failed otherwise, and is not to be restarted, or has been too often in this call.
+            RuntimeError: it failed otherwise, and is not to be restarted.
+            EnvironmentFailedError: it failed otherwise, more than `MOST_FAILURES` times in this call.
         """
         try:
             moved = self._running_batch.step(actions)
@@ -318,16 +342,16 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             self.last_failure, self._failures = repr(error), self._failures + 1
             if not self.config.restart_failed_sub_environments:
                 raise RuntimeError(f"a batched environment failed: {error!r}") from error
-            if self._failures > MOST_FAILURES:
-                raise RuntimeError(
-                    f"a batched environment failed {self._failures} times in one call: {error!r}"
-                ) from error
             _LOG.exception(
                 "A batched environment failed; it is made anew, and what it gave in this call is lost."
             )
             self.make_env()
             self._prepare()
             self._start()
+            if self._failures > MOST_FAILURES:
+                raise EnvironmentFailedError(
+                    f"a batched environment failed {self._failures} times in one call: {error!r}"
+                ) from error
             return None
 
 

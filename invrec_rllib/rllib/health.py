@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import ray
@@ -28,14 +28,29 @@ class SamplingHealth:
         built: Any = algorithm
         self._group: Any = built.env_runner_group
         self._timeout: float = built.config.sample_timeout_s
-        self._steps = int(built.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
-        self._failures = 0
+        # Both go on from a checkpoint.
+        so_far = {
+            name: built.metrics.peek((ENV_RUNNER_RESULTS, name), default=0)
+            for name in (NUM_ENV_STEPS_SAMPLED_LIFETIME, NUM_ENV_STEP_FAILURES_LIFETIME)
+        }
+        self._steps = int(so_far[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+        self._failures = int(so_far[NUM_ENV_STEP_FAILURES_LIFETIME])
         self._late: int = self._group.num_env_runners_dropped_lifetime()
         self._lost: set[int] = set()
+        self._failing: dict[int, str] = {}
+
+    @property
+    def why(self) -> str:
+        """Why nothing is sampled, as far as is known."""
+        errors = "; ".join(sorted({*self._failing.values()}))
+        return (
+            errors
+            or "sampling processes are lost or hang, and Ray's logs of the nodes that they ran on say why"
+        )
 
     def sampled(self, result: Mapping[str, Any]) -> bool:
         """Whether an iteration sampled anything; asked once of each."""
-        steps = int(result.get(ENV_RUNNER_RESULTS, {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+        steps = _count(result, NUM_ENV_STEPS_SAMPLED_LIFETIME)
         more = steps > self._steps
         self._steps = max(steps, self._steps)
         return more
@@ -45,24 +60,22 @@ class SamplingHealth:
         return [*self._failed(result), *self._hung(), *self._gone()]
 
     def _failed(self, result: Mapping[str, Any]) -> list[str]:
-        failures = int(result.get(ENV_RUNNER_RESULTS, {}).get(NUM_ENV_STEP_FAILURES_LIFETIME, 0))
+        failures = _count(result, NUM_ENV_STEP_FAILURES_LIFETIME)
         new, self._failures = failures - self._failures, max(failures, self._failures)
         if new <= 0:
             return []
-        errors = sorted(
-            {error for error in self._ask(lambda runner: getattr(runner, "last_failure", None)) if error}
-        )
+        errors = "; ".join(sorted({failure for _, failure in self._ask() if failure}))
         times = "once" if new == 1 else f"{new} times"
         return [
-            f"An environment failed {times} ({'; '.join(errors) or 'no error is known'}): it was made anew, and "
-            "what it gave in that call is lost"
+            f"An environment failed {times} ({errors or 'no error is known'}): it was made anew, and what it gave in "
+            "that call is lost"
         ]
 
     def _hung(self) -> list[str]:
         if self._group.num_env_runners_dropped_lifetime() == self._late:
             return []
         healthy = set(self._group.healthy_env_runner_ids())
-        hung = sorted(healthy - set(self._ask(lambda runner: runner.worker_index)))
+        hung = sorted(healthy - {index for index, _ in self._ask()})
         self._late = self._group.num_env_runners_dropped_lifetime()
         for index in hung:
             self._end(index)
@@ -75,20 +88,25 @@ class SamplingHealth:
         every = set(range(1, self._group.num_remote_env_runners() + 1))
         lost = every - set(self._group.healthy_env_runner_ids())
         came, went = self._lost - lost, lost - self._lost
+        # A process whose environments fail beyond cure is out of service as well, but answers.
+        failing = {index: failure for index, failure in self._ask(went) if failure} if went else {}
+        self._failing = {index: self._failing[index] for index in self._failing if index in lost} | failing
         self._lost = lost
         lines = [f"Sampling process {index} is back" for index in sorted(came)]
-        if went:
-            names = ", ".join(map(str, sorted(went)))
-            lines.append(
-                f"Lost of {len(every)} sampling processes: {names}; Ray starts them again where it finds room"
-            )
+        if failing:
+            lines.append(f"Environments keep failing in {_listed(failing, every)}: {self.why}")
+        if dead := went - set(failing):
+            lines.append(f"Lost {_listed(dead, every)}; Ray starts them again where it finds room")
         return lines
 
-    def _ask(self, question: Any) -> list[Any]:
-        """Answers of all processes that sample and are free to answer."""
-        remote = self._group.num_remote_env_runners() > 0
-        answers: list[Any] = self._group.foreach_env_runner(
-            question, local_env_runner=not remote, timeout_seconds=ANSWER_SECONDS
+    def _ask(self, lost: Collection[int] | None = None) -> list[tuple[int, str | None]]:
+        """Index and last failure of all processes that sample, or of these, as far as they are free to answer."""
+        answers: list[tuple[int, str | None]] = self._group.foreach_env_runner(
+            lambda runner: (runner.worker_index, getattr(runner, "last_failure", None)),
+            local_env_runner=self._group.num_remote_env_runners() == 0,
+            healthy_only=lost is None,
+            remote_worker_ids=sorted(lost) if lost else None,
+            timeout_seconds=ANSWER_SECONDS,
         )
         return answers
 
@@ -97,3 +115,11 @@ class SamplingHealth:
         manager = self._group._worker_manager
         ray.kill(manager.actors()[index], no_restart=False)
         manager.set_actor_state(index, healthy=False)
+
+
+def _count(result: Mapping[str, Any], name: str) -> int:
+    return int(result.get(ENV_RUNNER_RESULTS, {}).get(name, 0))
+
+
+def _listed(some: Collection[int], every: Collection[int]) -> str:
+    return f"sampling processes {', '.join(map(str, sorted(some)))} of {len(every)}"
