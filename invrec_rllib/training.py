@@ -21,6 +21,7 @@ from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.evaluation.trajectories import save_trajectories
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.learning_pair import FIRST_RESUMED_STREAM, LearningPair, waits
+from invrec_rllib.rllib.health import in_one_line
 from invrec_rllib.rllib.quiet import ray_running
 from invrec_rllib.rllib.seeding import TRAINING_STREAM, describe_seeding
 from invrec_rllib.rllib.trained import load_trained
@@ -248,7 +249,7 @@ class _Loop:
                 if failures > self.settings.max_failures:
                     raise TrainingStoppedError(
                         f"training failed {failures} times in a row (max_failures is "
-                        f"{self.settings.max_failures}): {_first_line(error)}. {self._what_is_kept()}"
+                        f"{self.settings.max_failures}): {in_one_line(error)}. {self._what_is_kept()}"
                     ) from error
 
     def _try_again(self, error: Exception, failures: int) -> None:
@@ -260,7 +261,7 @@ class _Loop:
         *_, wait = waits(failures)
         self.watcher.on_fault(
             f"Training failed, {failures} of at most {self.settings.max_failures} times in a row: "
-            f"{_first_line(error)}"
+            f"{in_one_line(error)}"
         )
         self.watcher.on_fault(
             f"It goes on from iteration {self._saved()}, the newest checkpoint, in {wait:g} s"
@@ -348,8 +349,3 @@ class _Loop:
             self.run.trajectory_file, {name: result.trajectories[0] for name, result in results.items()}
         )
         return comparison
-
-
-def _first_line(error: Exception) -> str:
-    """What an error says first; those of Ray go on for pages."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -25,7 +25,7 @@ from invrec_rllib.rundir import RunDir, iteration_of
 TESTS = Path(__file__).resolve().parent
 # In the names of processes: RLlib's learners are workers of Ray Train.
 RUNNER, LEARNER = "BlockRunner", "_WrappedExecutable"
-STEPS = 480
+STEPS, CHECKPOINT_EVERY = 480, 5
 # Of a tiny world and networks: an iteration takes less than a second.
 QUICK: dict[str, Any] = {
     "information": "full",
@@ -35,7 +35,7 @@ QUICK: dict[str, Any] = {
     "cell_hidden": 4,
     "evaluate_every": 0,
     "final_episodes": 2,
-    "checkpoint_every": 5,
+    "checkpoint_every": CHECKPOINT_EVERY,
 }
 # More than any test waits for.
 ITERATIONS = 9000

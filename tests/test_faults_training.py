@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_runs import RUNNER, Disk, LongRun, SharedCluster, actors, kill
+from fault_runs import CHECKPOINT_EVERY, RUNNER, Disk, LongRun, SharedCluster, actors, kill
 from fault_table import Fault
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -130,14 +130,33 @@ def test_a_killed_driver_resumes_from_its_newest_checkpoint(run: LongRun, fault_
     resume_and_check(run, fault_table, injected="driver killed, --resume", seen="(nothing: it is killed)")
 
 
+def test_a_damaged_checkpoint_is_found_and_the_one_before_it_resumed(
+    run: LongRun, fault_table: list[Fault]
+) -> None:
+    run.wait_for_rows(1, since=2 * CHECKPOINT_EVERY)
+    run.end()
+    done, printed, damaged = run.done(), len(run.printed()), run.damage_newest_checkpoint()
+    start = time.monotonic()
+    run.resume()
+    said = run.line(f"{damaged} is damaged", after=printed)
+    assert "before it is taken" in said
+    run.wait_for_rows(1, since=done)
+    seconds = time.monotonic() - start
+    back = run.attempts()[-1]
+    assert damaged == f"iteration_{back + CHECKPOINT_EVERY:06d}"
+    run.check_whole()
+    fault_table.append(
+        Fault("training", "newest checkpoint cut short, --resume", said, 0, done - back, seconds)
+    )
+
+
 def test_a_full_disk_stops_the_run_with_its_checkpoints(
     run: LongRun, disk: Disk, fault_table: list[Fault]
 ) -> None:
     printed = len(run.printed())
     disk.fill(run.driver.pid)
     assert run.wait_for_end() == 3
-    said = run.line("Error: ", after=printed)
-    assert "cannot be written to" in said
+    said = run.line("Error: the run's folder cannot be written to", after=printed)
     assert f"newest checkpoint, iteration_{run.checkpoint():06d}, is kept" in said
     disk.free()
     resume_and_check(

@@ -22,7 +22,7 @@ from invrec_rllib.learning.settings import load_settings
 from invrec_rllib.rllib.quiet import start_ray, stop_ray
 from invrec_rllib.tuning import running
 from invrec_rllib.tuning.files import load_sweep
-from invrec_rllib.tuning.running import run_sweep
+from invrec_rllib.tuning.running import Cluster, run_sweep
 from invrec_rllib.tuning.sweep import Sweep, make_sweep
 from invrec_rllib.tuning.trainable import PairTrainable
 from invrec_rllib.tuning.watching import Watcher
@@ -130,35 +130,82 @@ class Dying(PairTrainable):
 
     def step(self) -> dict[str, Any]:
         result = super().step()
+        if result["iteration"] == 4:
+            self.die_once()
+        return result
+
+    def die_once(self) -> None:
         marker = Path(self.sweep.question)
-        if result["iteration"] == 4 and not marker.exists():
+        if not marker.exists():
             marker.touch()
             os._exit(1)
-        return result
+
+
+class DyingBetweenTrials(Dying):
+    """Its process dies once, when it is to be another trial."""
+
+    def step(self) -> dict[str, Any]:
+        return PairTrainable.step(self)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.die_once()
+        return super().reset_config(new_config)
+
+
+@pytest.fixture
+def replace_trainable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[PairTrainable]], None]]:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield lambda kind: monkeypatch.setattr(running, "PairTrainable", kind)
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_trial_whose_process_dies_goes_on_from_its_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, replace_trainable: Callable[[type[PairTrainable]], None]
 ) -> None:
-    monkeypatch.setattr(running, "PairTrainable", Dying)
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    replace_trainable(Dying)
     seen: list[int] = []
-    try:
-        result = run_sweep(
-            make_sweep(small(question=str(tmp_path / "died"))),
-            storage=f"file://{tmp_path}/sweeps",
-            watcher=Watcher(on_change=lambda board, trial: seen.append(trial.iteration)),
-        )
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    said: list[str] = []
+    result = run_sweep(
+        make_sweep(small(question=str(tmp_path / "died"))),
+        storage=f"file://{tmp_path}/sweeps",
+        watcher=Watcher(on_change=lambda board, trial: seen.append(trial.iteration), on_fault=said.append),
+    )
     assert (tmp_path / "died").exists()
     (row,) = result.rows
     assert (row.status, row.iterations, row.env_steps, row.error) == ("finished", 6, 6 * 240, "")
     # Started, three evaluations, started again from the third, three more.
     assert seen == [0, 1, 2, 3, 3, 4, 5, 6]
+    assert said == [
+        "base seed 0 failed after 3 iterations, 1 of at most 3 times (The actor died unexpectedly before finishing "
+        "this task.); it goes on from its newest checkpoint"
+    ]
     assert not result.interrupted
     assert ray.is_initialized()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_that_tune_gives_up_with_failures_left_goes_on_after_the_others(
+    tmp_path: Path, replace_trainable: Callable[[type[PairTrainable]], None]
+) -> None:
+    replace_trainable(DyingBetweenTrials)
+    said: list[str] = []
+    result = run_sweep(
+        make_sweep(small(question=str(tmp_path / "died"), seeds=[0, 1, 2], base={**SMALL, "iterations": 2})),
+        storage=tmp_path,
+        cluster=Cluster(jobs=1),
+        watcher=Watcher(on_fault=said.append),
+    )
+    assert (tmp_path / "died").exists()
+    assert [(row.seed, row.status, row.iterations) for row in result.rows] == [
+        (seed, "finished", 2) for seed in range(3)
+    ]
+    # One death, which Tune counts twice, and takes for the end when it counts the second time.
+    assert [line.partition("; ")[2] for line in said] == [
+        "it goes on from its newest checkpoint",
+        "it goes on when all others are over",
+    ]
+    assert "failed after 0 iterations, 2 of at most 3 times" in said[1]
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -76,9 +76,9 @@ def build_config(settings: TrainSettings, *, scenario: Scenario | None = None) -
         num_envs_per_env_runner=settings.envs_per_runner,
         batch_mode="complete_episodes",
         sample_timeout_s=settings.sample_timeout_seconds,
-        # Of a process that hangs RLlib waits for its connectors' state too, after its samples.
-        sync_filters_on_rollout_workers_timeout_s=min(settings.sample_timeout_seconds, 10.0),
     )
+    # Of a process that hangs RLlib waits for its connectors' state too, after its samples; there is no method for it.
+    config.sync_filters_on_rollout_workers_timeout_s = min(settings.sample_timeout_seconds, 10.0)
     config.fault_tolerance(
         restart_failed_env_runners=True,
         restart_failed_sub_environments=True,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env.env_runner import NUM_ENV_STEP_FAILURES_LIFETIME
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
@@ -115,6 +116,12 @@ class SamplingHealth:
         manager = self._group._worker_manager
         ray.kill(manager.actors()[index], no_restart=False)
         manager.set_actor_state(index, healthy=False)
+
+
+def in_one_line(error: Exception) -> str:
+    """The cause of an error of Ray's, without its pages of traceback."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if isinstance(error, RayTaskError) else 0]
 
 
 def _count(result: Mapping[str, Any], name: str) -> int:
