@@ -79,7 +79,7 @@ def test_a_killed_sampling_process_comes_back(run: LongRun, fault_table: list[Fa
         fault_table,
         injected="sampling process killed",
         inject=lambda: kill(victim),
-        seen="Lost of 2 sampling processes",
+        seen="Lost sampling processes",
         back="is back",
     )
 
@@ -119,7 +119,7 @@ def test_a_lost_node_is_survived_on_the_others(run: LongRun, fault_table: list[F
         fault_table,
         injected="worker node killed",
         inject=lambda: run.cluster.kill_node(run.node_of(RUNNER)),
-        seen="Lost of 2 sampling processes",
+        seen="Lost sampling processes",
         back="is back",
     )
 

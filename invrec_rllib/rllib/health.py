@@ -129,4 +129,4 @@ def _count(result: Mapping[str, Any], name: str) -> int:
 
 
 def _listed(some: Collection[int], every: Collection[int]) -> str:
-    return f"sampling processes {', '.join(map(str, sorted(some)))} of {len(every)}"
+    return f"sampling processes {', '.join(map(str, sorted(some)))} (of {len(every)} in all)"
