@@ -219,7 +219,9 @@ class _Loop:
                 stopped = self._train_through_losses()
                 return RunResult(self.run.path, pair.iterations, stopped, self._checkpoint())
             finally:
-                pair.stop()
+                # Of a lost cluster there is nothing left to stop, and the error before says more.
+                with contextlib.suppress(RayError, OSError):
+                    pair.stop()
 
     def _build(self, checkpoint: Path | None) -> None:
         rows = self.run.progress() if checkpoint else []
@@ -268,7 +270,8 @@ class _Loop:
         )
         self.pair.stop()
         time.sleep(wait)
-        checkpoint, attempt = _go_back(self.run)
+        with self._in_words():
+            checkpoint, attempt = _go_back(self.run)
         self.pair.take_stream(attempt["seed_stream"])
         try:
             self._build(checkpoint)
@@ -288,14 +291,15 @@ class _Loop:
         )
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Where the run's folder is written to."""
+    def _in_words(self) -> Iterator[None]:
+        """Where the run's folder is written to, or Ray is talked to."""
         try:
             yield
         except (OSError, SafetensorError) as error:
-            raise TrainingStoppedError(
-                f"the run's folder cannot be written to: {error}. {self._what_is_kept()}"
-            ) from error
+            # Ray has no error of its own for a lost head; its `OSError` has no number, those of disks have one.
+            ray = isinstance(error, OSError) and error.errno is None
+            what = "the Ray cluster is lost" if ray else "the run's folder cannot be written to"
+            raise TrainingStoppedError(f"{what}: {error}. {self._what_is_kept()}") from error
 
     def _iterate(self) -> bool:
         """Train to the end or until stopped; whether it was."""
@@ -306,8 +310,8 @@ class _Loop:
             contextlib.closing(RunLog(self.run)) as log,
         ):
             while pair.iterations < settings.iterations:
-                row, result = pair.iterate()
-                with self._writing():
+                with self._in_words():
+                    row, result = pair.iterate()
                     log.add(row, result)
                 self.watcher.on_iteration(row)
                 if pair.iterations % settings.checkpoint_every == 0:
@@ -317,7 +321,7 @@ class _Loop:
         return pair.iterations < settings.iterations
 
     def _checkpoint(self) -> Path:
-        with self._writing():
+        with self._in_words():
             return self.run.save_checkpoint(self.pair.iterations, self.pair.save)
 
     def _compare(self, checkpoint: Path) -> Comparison:

@@ -169,8 +169,9 @@ def test_a_lost_head_stops_the_run_and_another_cluster_resumes_it(
 ) -> None:
     printed = len(run.printed())
     run.cluster.head.kill()
-    assert run.wait_for_end() != 0
-    said = " / ".join(line for line in run.printed()[printed:].splitlines() if line.strip())
+    assert run.wait_for_end() == 3
+    said = run.line("Error: the Ray cluster is lost", after=printed)
+    assert f"newest checkpoint, iteration_{run.checkpoint():06d}, is kept" in said
     run.cluster = fault_cluster.whole()
     resume_and_check(run, fault_table, injected="head lost, --resume on another cluster", seen=said)
 

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from faulty_world import FOLDER, LASTING, make_batched
 
-from invrec_rllib.errors import InputError
+from invrec_rllib.errors import InputError, TrainingStoppedError
 from invrec_rllib.evaluation import Comparison, paired_difference, rollout
 from invrec_rllib.learning.settings import TrainSettings
+from invrec_rllib.rllib import register as registration
 from invrec_rllib.rllib.trained import load_trained
 from invrec_rllib.rundir import RunDir
 from invrec_rllib.training import RunResult, resume, train
@@ -101,6 +103,17 @@ def test_a_start_that_fails_leaves_the_folder_free(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 CPUs"):
         run_quickly(tmp_path / "run", env_runners=2)
     assert not (tmp_path / "run").exists()
+
+
+def test_environments_that_keep_failing_stop_a_run_of_one_process_with_their_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setattr(registration, "make_batched_invrec", make_batched)
+    fail = Watcher(on_iteration=lambda row: (tmp_path / LASTING).touch())
+    with pytest.raises(TrainingStoppedError, match=r"WorldError\('ordered'\).*iteration_000001, is kept"):
+        run_quickly(tmp_path / "run", iterations=2, max_failures=0, watcher=fail)
+    assert RunDir.open(tmp_path / "run").manifest()["status"] == "failed"
 
 
 def test_training_earns_more_than_the_textbook_it_starts_from(tmp_path: Path) -> None:

@@ -61,14 +61,14 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
     A configuration attribute ``uses_global_state = True`` makes the training runners record global states.
 
     Attributes:
-        last_failure: the error of the environment's newest failure; None: it never failed.
+        last_failure: how often the environment has failed so far, and the newest error; None: it never failed.
 
     Raises:
         InputError: the configuration asks for what whole arrays cannot give; see `block_support`.
     """
 
     handover: ClassVar[Handover] = "blocks"
-    last_failure: str | None = None
+    last_failure: tuple[int, str] | None = None
     batch: BatchedEnv | None = None
     _builder: EpisodeBuilder | None = None
     _policies: BatchedPolicies | None = None
@@ -339,7 +339,8 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             raise
         except Exception as error:
             self.metrics.log_value(NUM_ENV_STEP_FAILURES_LIFETIME, 1, reduce="lifetime_sum")
-            self.last_failure, self._failures = repr(error), self._failures + 1
+            before = self.last_failure[0] if self.last_failure else 0
+            self.last_failure, self._failures = (before + 1, repr(error)), self._failures + 1
             if not self.config.restart_failed_sub_environments:
                 raise RuntimeError(f"a batched environment failed: {error!r}") from error
             _LOG.exception(

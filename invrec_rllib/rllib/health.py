@@ -13,6 +13,8 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 
 # A process that is not busy answers at once.
 ANSWER_SECONDS = 5.0
+# How often an environment has failed, and its newest error; see `BlockRunner`.
+Failure = tuple[int, str]
 
 
 class SamplingHealth:
@@ -38,14 +40,15 @@ class SamplingHealth:
         self._failures = int(so_far[NUM_ENV_STEP_FAILURES_LIFETIME])
         self._late: int = self._group.num_env_runners_dropped_lifetime()
         self._lost: set[int] = set()
-        self._failing: dict[int, str] = {}
+        # The newest failure of each process's environments that was told of, and those which keep failing.
+        self._told: dict[int, Failure] = {}
+        self._failing: dict[int, Failure] = {}
 
     @property
     def why(self) -> str:
         """Why nothing is sampled, as far as is known."""
-        errors = "; ".join(sorted({*self._failing.values()}))
         return (
-            errors
+            _errors(self._failing)
             or "sampling processes are lost or hang, and Ray's logs of the nodes that they ran on say why"
         )
 
@@ -58,21 +61,28 @@ class SamplingHealth:
 
     def news(self, result: Mapping[str, Any]) -> list[str]:
         """What went wrong in an iteration, and what is well again, a line each; hung processes are ended."""
-        return [*self._failed(result), *self._hung(), *self._gone()]
+        failed, hung = self._failed(result), self._end_hung()
+        lines = [
+            f"Sampling process {index} has given nothing for {self._timeout:g} s: it hangs and is started again"
+            for index in hung
+        ]
+        return [*failed, *lines, *self._gone(ended=hung)]
 
     def _failed(self, result: Mapping[str, Any]) -> list[str]:
         failures = _count(result, NUM_ENV_STEP_FAILURES_LIFETIME)
         new, self._failures = failures - self._failures, max(failures, self._failures)
         if new <= 0:
             return []
-        errors = "; ".join(sorted({failure for _, failure in self._ask() if failure}))
+        fresh = {index: each for index, each in self._failures_of() if each != self._told.get(index)}
+        self._told |= fresh
         times = "once" if new == 1 else f"{new} times"
         return [
-            f"An environment failed {times} ({errors or 'no error is known'}): it was made anew, and what it gave in "
-            "that call is lost"
+            f"An environment failed {times} ({_errors(fresh) or 'no error is known'}): it was made anew, and what it "
+            "gave in that call is lost"
         ]
 
-    def _hung(self) -> list[str]:
+    def _end_hung(self) -> list[int]:
+        """Indices of the processes that hung, and were ended."""
         if self._group.num_env_runners_dropped_lifetime() == self._late:
             return []
         healthy = set(self._group.healthy_env_runner_ids())
@@ -80,17 +90,15 @@ class SamplingHealth:
         self._late = self._group.num_env_runners_dropped_lifetime()
         for index in hung:
             self._end(index)
-        return [
-            f"Sampling process {index} has given nothing for {self._timeout:g} s: it hangs and is started again"
-            for index in hung
-        ]
+        return hung
 
-    def _gone(self) -> list[str]:
+    def _gone(self, *, ended: Collection[int]) -> list[str]:
         every = set(range(1, self._group.num_remote_env_runners() + 1))
         lost = every - set(self._group.healthy_env_runner_ids())
         came, went = self._lost - lost, lost - self._lost
         # A process whose environments fail beyond cure is out of service as well, but answers.
-        failing = {index: failure for index, failure in self._ask(went) if failure} if went else {}
+        unknown = went.difference(ended)
+        failing = dict(self._failures_of(unknown)) if unknown else {}
         self._failing = {index: self._failing[index] for index in self._failing if index in lost} | failing
         self._lost = lost
         lines = [f"Sampling process {index} is back" for index in sorted(came)]
@@ -100,9 +108,13 @@ class SamplingHealth:
             lines.append(f"Lost {_listed(dead, every)}; Ray starts them again where it finds room")
         return lines
 
-    def _ask(self, lost: Collection[int] | None = None) -> list[tuple[int, str | None]]:
+    def _failures_of(self, lost: Collection[int] | None = None) -> list[tuple[int, Failure]]:
+        """As `_ask`, where there was a failure."""
+        return [(index, failure) for index, failure in self._ask(lost) if failure]
+
+    def _ask(self, lost: Collection[int] | None = None) -> list[tuple[int, Failure | None]]:
         """Index and last failure of all processes that sample, or of these, as far as they are free to answer."""
-        answers: list[tuple[int, str | None]] = self._group.foreach_env_runner(
+        answers: list[tuple[int, Failure | None]] = self._group.foreach_env_runner(
             lambda runner: (runner.worker_index, getattr(runner, "last_failure", None)),
             local_env_runner=self._group.num_remote_env_runners() == 0,
             healthy_only=lost is None,
@@ -122,6 +134,10 @@ def in_one_line(error: Exception) -> str:
     """The cause of an error of Ray's, without its pages of traceback."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1 if isinstance(error, RayTaskError) else 0]
+
+
+def _errors(failures: Mapping[int, Failure]) -> str:
+    return "; ".join(sorted({error for _, error in failures.values()}))
 
 
 def _count(result: Mapping[str, Any], name: str) -> int:
