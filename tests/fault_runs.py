@@ -164,6 +164,10 @@ class LongRun:
         """Iteration of the newest checkpoint."""
         return iteration_of(self.run.latest_checkpoint()) if self.run.has_checkpoint() else 0
 
+    def lost(self, saved: int) -> int:
+        """How many of its checkpoints are lost, when the newest was that of iteration `saved`: 0, or at least 1."""
+        return int(self.checkpoint() < saved)
+
     def wait(self, holds: Callable[[], bool], what: str, *, dead: bool = False) -> None:
         """Wait until something holds, while the driver lives, or where it may be dead."""
 

