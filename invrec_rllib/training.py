@@ -22,7 +22,7 @@ from invrec_rllib.evaluation.trajectories import save_trajectories
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.learning_pair import FIRST_RESUMED_STREAM, LearningPair, waits
 from invrec_rllib.rllib.health import in_one_line
-from invrec_rllib.rllib.quiet import ray_running
+from invrec_rllib.rllib.quiet import has_room, ray_running
 from invrec_rllib.rllib.seeding import TRAINING_STREAM, describe_seeding
 from invrec_rllib.rllib.trained import load_trained
 from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
@@ -270,6 +270,10 @@ class _Loop:
         )
         self.pair.stop()
         time.sleep(wait)
+        patience = self.settings.sample_timeout_seconds
+        if not has_room(self.pair.config, seconds=patience):
+            needed = ", ".join(f"{n:g} {name}" for name, n in self.pair.resources_needed().items())
+            raise _NoRoomError(f"the cluster has had no room for {needed} for {patience:g} s")
         with self._in_words():
             checkpoint, attempt = _go_back(self.run)
         self.pair.take_stream(attempt["seed_stream"])

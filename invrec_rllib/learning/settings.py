@@ -139,7 +139,7 @@ class TrainSettings(BaseModel):
     sample_timeout_seconds: Positive = Field(
         default=120.0,
         description="Seconds after which a remote sampling process that has given nothing is taken for hung, and "
-        "started again.",
+        "started again; and for which training that lost its learners or their nodes waits for room, each time.",
     )
     max_failures: Annotated[int, Field(ge=0)] = Field(
         default=5,
