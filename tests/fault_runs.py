@@ -224,6 +224,8 @@ class LongRun:
         """Every iteration is there once, with the env steps and learning rates of an undisturbed run."""
         rows = self.rows()
         assert rows == [(number, STEPS * number) for number in range(1, len(rows) + 1)]
+        # An iteration's learning rates are written after its row.
+        rows = rows[:-1]
         with self.run.speeds_file.open(newline="") as file:
             speeds = [row for row in csv.DictReader(file) if int(row["iteration"]) <= len(rows)]
         for module, (first, power) in RATES.items():
