@@ -247,10 +247,12 @@ class Disk:
         self.mounted = mounted.returncode == 0
         self.kind = "full tmpfs" if self.mounted else "limit of file sizes"
 
-    def fill(self, driver: int) -> None:
-        """Leave no room; `driver` is the process that writes."""
+    def fill(self, run: LongRun) -> None:
+        """Leave no room for what a run writes."""
         if not self.mounted:
-            resource.prlimit(driver, resource.RLIMIT_FSIZE, (0, 0))
+            # What its driver prints goes to a file as well, and must still have room.
+            size = run.run.results_file.stat().st_size
+            resource.prlimit(run.driver.pid, resource.RLIMIT_FSIZE, (size, size))
             return
         with (self.folder / "filler").open("wb", buffering=0) as file:
             try:

@@ -155,7 +155,7 @@ def test_a_full_disk_stops_the_run_with_its_checkpoints(
     run: LongRun, disk: Disk, fault_table: list[Fault]
 ) -> None:
     printed = len(run.printed())
-    disk.fill(run.driver.pid)
+    disk.fill(run)
     assert run.wait_for_end() == 3
     said = run.line("Error: the run's folder cannot be written to", after=printed)
     assert f"newest checkpoint, iteration_{run.checkpoint():06d}, is kept" in said

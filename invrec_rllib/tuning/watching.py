@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ray import cloudpickle, tune
@@ -208,8 +209,8 @@ def _failed(board: Board, trial: Any) -> str:
 
 
 def _reason(trial: Any) -> str:
-    """What Tune has noted of a trial's newest failure; it has no words for some."""
-    if trial.pickled_error_file is None:
+    """What Tune has noted of a trial's newest failure; of some it notes nothing, and of a resumed sweep's elsewhere."""
+    if trial.pickled_error_file is None or not Path(trial.pickled_error_file).is_file():
         return "no error is known"
     with open(trial.pickled_error_file, "rb") as file:
         return in_one_line(cloudpickle.load(file))
