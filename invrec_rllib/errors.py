@@ -18,6 +18,18 @@ class InputError(InvrecError, ValueError):
     """An argument, action, option or table is not valid."""
 
 
+class EnvironmentFailedError(InvrecError, RuntimeError):
+    """An environment failed again and again, though it was made anew each time."""
+
+
+class LostError(InvrecError, RuntimeError):
+    """Processes that training needs are gone, or give nothing; it can go on from its newest checkpoint."""
+
+
+class TrainingStoppedError(InvrecError, RuntimeError):
+    """Training cannot go on here and now; the message says why, and which checkpoint is kept."""
+
+
 class MissingExtraError(InvrecError, ImportError):
     """An optional dependency is not installed."""
 

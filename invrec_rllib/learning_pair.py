@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.tune import PlacementGroupFactory
 
+from invrec_rllib.errors import EnvironmentFailedError, LostError
 from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.learning.export import EXPORT_FOLDER, save_policy
 from invrec_rllib.learning.policy import Policy
@@ -18,6 +19,7 @@ from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.learning.trained import TrainedPolicy
 from invrec_rllib.rllib.algorithm import build_config, env_options
 from invrec_rllib.rllib.callbacks import ECONOMICS
+from invrec_rllib.rllib.health import SamplingHealth
 from invrec_rllib.rllib.quiet import build_quietly, placement, resources_needed
 from invrec_rllib.rllib.register import register
 from invrec_rllib.rllib.seeding import TRAINING_STREAM
@@ -32,6 +34,7 @@ register()
 VALIDATION_SEED = 1_000_003
 # Streams 0 and 1 are RLlib's training and evaluation: a resumed run must not play its first episodes again.
 FIRST_RESUMED_STREAM = 2
+LONGEST_WAIT_SECONDS = 60.0
 
 
 class LearningPair:
@@ -42,6 +45,7 @@ class LearningPair:
         scenario: the world.
         stream: of chance; a run that goes on from a checkpoint takes another than before.
         versions: of packages, for what is said of an exported policy.
+        tell: called with a line on each loss of processes, and each return.
 
     Raises:
         InputError, ScenarioError: settings or scenario are not valid.
@@ -54,16 +58,21 @@ class LearningPair:
         *,
         stream: int = TRAINING_STREAM,
         versions: Mapping[str, Any] | None = None,
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.settings, self.scenario = settings, scenario
         self.config = build_config(settings, scenario=scenario)
-        self.config.env_config["seed_stream"] = stream
+        self.take_stream(stream)
         self.params = compile_scenario(scenario)
         self.iterations = 0
-        self._versions = dict(versions or {})
+        self._versions, self._tell = dict(versions or {}), tell
         self._seen = what_is_seen({"scenario": scenario, **env_options(settings)})
         self._seconds_before, self._started = 0.0, time.monotonic()
         self._algorithm: Algorithm | None = None
+
+    def take_stream(self, stream: int) -> None:
+        """Another stream of chance, for the next `build`."""
+        self.config.env_config["seed_stream"] = stream
 
     @property
     def seconds(self) -> float:
@@ -86,21 +95,46 @@ class LearningPair:
             iterations: done by then.
             seconds: that they took.
         """
+        self._started = time.monotonic()
         torch.set_num_threads(self.settings.threads)
         self._algorithm = build_quietly(self.config)
         if checkpoint is not None:
             self._algorithm.restore_from_path(checkpoint)
+        self._health = SamplingHealth(self._algorithm)
         self.iterations, self._seconds_before = iterations, seconds
 
     def iterate(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """One iteration.
+        """One iteration; tried again, after longer and longer waits, while nothing is sampled.
 
         Returns:
             The row of `progress.csv`, where None is what was not measured; and RLlib's own result.
+
+        Raises:
+            LostError: nothing was sampled, `max_failures` times in a row and once more.
+            ray.exceptions.RayError: remote learners, or their nodes, are lost.
         """
-        result = self._built().train()
-        self.iterations += 1
-        return self._row(result), result
+        for wait in (0.0, *waits(self.settings.max_failures)):
+            if wait:
+                self._tell(f"Nothing was sampled in iteration {self.iterations + 1}: next try in {wait:g} s")
+                time.sleep(wait)
+            result, why = self._train_once()
+            if result is not None:
+                self.iterations += 1
+                return self._row(result), result
+        raise LostError(
+            f"nothing was sampled in iteration {self.iterations + 1}, {self.settings.max_failures + 1} times in a "
+            f"row (max_failures and the first): {why}"
+        )
+
+    def _train_once(self) -> tuple[dict[str, Any] | None, str]:
+        """RLlib's result; or None where nothing was sampled, and why."""
+        try:
+            result: dict[str, Any] = self._built().train()
+        except EnvironmentFailedError as error:  # in this very process
+            return None, str(error)
+        for line in self._health.news(result):
+            self._tell(line)
+        return (result, "") if self._health.sampled(result) else (None, self._health.why)
 
     def save(self, folder: Path) -> None:
         """Fill a folder with a checkpoint, the policy without pickle in it."""
@@ -154,6 +188,11 @@ class LearningPair:
             "versions": self._versions,
         }
         return policy_of(self._built(), seen=self._seen, provenance=provenance)
+
+
+def waits(times: int) -> Iterator[float]:
+    """Seconds to wait before each of so many tries: twice as long every time, a minute at most."""
+    return (min(2.0**number, LONGEST_WAIT_SECONDS) for number in range(times))
 
 
 def _rounded(value: Any, *, digits: int = 2) -> float | None:

@@ -162,17 +162,22 @@ class RunDir:
     def save_checkpoint(self, iteration: int, write: Callable[[Path], None]) -> Path:
         """Let `write` fill a folder, and give it its name only when it is complete.
 
-        It is sealed with checksums. The two newest checkpoints are kept.
+        It is sealed with checksums. The two newest checkpoints are kept. What could not be finished is removed.
         """
         target = self.checkpoints / _CHECKPOINT.format(iteration)
         if target.is_dir():
             return target
         part = self.checkpoints / f"{_PART}{os.getpid()}"
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        write(part)
-        seal(part)
-        part.rename(target)
+        try:
+            part.mkdir(parents=True)
+            write(part)
+            seal(part)
+            part.rename(target)
+        except BaseException:
+            # A full disk needs the room.
+            shutil.rmtree(part, ignore_errors=True)
+            raise
         for old in self._complete_checkpoints()[:-2]:
             shutil.rmtree(old)
         return target

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
 
 from invrec_rllib.rundir import RunDir
 
@@ -23,7 +26,9 @@ class RunLog:
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
-        self._writer = SummaryWriter(str(run.tensorboard))
+        run.tensorboard.mkdir(parents=True, exist_ok=True)
+        # Not its `SummaryWriter`, whose thread ends on a full disk; training would then wait for it for ever.
+        self._writer = EventsWriter(str(run.tensorboard / "events"))
 
     def add(self, row: dict[str, Any], result: dict[str, Any]) -> None:
         """Log an iteration.
@@ -44,10 +49,14 @@ class RunLog:
         step = row["env_steps"]
         for name, value in row.items():
             if value is not None and name not in ("iteration", "env_steps"):
-                self._writer.add_scalar(f"money_and_units/{name}", value, step)
+                self._add_scalar(f"money_and_units/{name}", value, step=step)
         for name, value in numbers.items():
             if name.startswith(("env_runners/", "learners/", "timers/")):
-                self._writer.add_scalar(name, value, step)
+                self._add_scalar(name, value, step=step)
+        self._writer.flush()
+
+    def _add_scalar(self, name: str, value: float, *, step: int) -> None:
+        self._writer.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
 
     def close(self) -> None:
         """Flush what TensorBoard reads."""

@@ -4,53 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
+from safetensors import SafetensorError
+
+from invrec_rllib.errors import InputError, LostError, TrainingStoppedError
 from invrec_rllib.evaluation.compare import summarise
 from invrec_rllib.evaluation.comparison import Comparison
 from invrec_rllib.evaluation.rollout import Rollout, rollout
 from invrec_rllib.evaluation.trajectories import save_trajectories
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.learning.trained_pairs import load_trained
-from invrec_rllib.learning_pair import FIRST_RESUMED_STREAM, LearningPair
-from invrec_rllib.rllib.quiet import ray_running
+from invrec_rllib.learning_pair import FIRST_RESUMED_STREAM, LearningPair, waits
+from invrec_rllib.rllib.health import in_one_line
+from invrec_rllib.rllib.quiet import has_room, ray_running
 from invrec_rllib.rllib.seeding import TRAINING_STREAM, describe_seeding
 from invrec_rllib.rundir import RunDir, describe_machine, iteration_of, now
 from invrec_rllib.runlog import RunLog
 from invrec_rllib.scenario import Scenario, load_scenario
 from invrec_rllib.scenario.files import write_text_atomically
+from invrec_rllib.watcher import Watcher, stop_on_signals
 
 BASELINES = ("silo", "traditional")
 _OTHERS = ("stock_aware", "uniform", "no_recommendation")
 # Seed of the comparison at the end, which neither training nor its evaluations meet.
 FINAL_SEED = 2_000_003
-
-
-@dataclass
-class Watcher:
-    """What a caller wants to hear of a run; each function is optional.
-
-    Attributes:
-        on_start: called with (first iteration to do, number of iterations).
-        on_iteration: called with each row of `progress.csv`.
-        on_comparison: called with a policy's name and the fraction done, during the final comparison.
-        stop: asked after every iteration whether to stop.
-        on_stop_asked: called when a first Ctrl-C (or SIGTERM) asks to stop after the running iteration.
-        handle_signals: whether they do; False leaves them to the process's own handlers, such as Ray's in a worker.
-    """
-
-    on_start: Callable[[int, int], None] = lambda first, total: None
-    on_iteration: Callable[[dict[str, Any]], None] = lambda row: None
-    on_comparison: Callable[[str, float], None] = lambda policy, fraction: None
-    stop: Callable[[], bool] = lambda: False
-    on_stop_asked: Callable[[], None] = lambda: None
-    handle_signals: bool = True
 
 
 @dataclass
@@ -98,10 +82,11 @@ def train(
 
     Raises:
         InputError, ScenarioError: the settings, the scenario or the folder are not valid; before Ray starts.
+        TrainingStoppedError: it could not go on, and can be resumed.
     """
-    scenario = scenario or load_scenario(settings.scenario)
+    scenario, watcher = scenario or load_scenario(settings.scenario), watcher or Watcher()
     machine = {**describe_machine(), **(manifest or {})}
-    pair = LearningPair(settings, scenario, versions=machine["versions"])
+    pair = LearningPair(settings, scenario, versions=machine["versions"], tell=watcher.on_fault)
     run = RunDir.create(out, settings, scenario=scenario)
     attempt = _attempt(machine, stream=TRAINING_STREAM, iteration=0)
     run.update_manifest(
@@ -117,7 +102,7 @@ def train(
         attempts=[attempt],
         **machine,
     )
-    loop = _Loop(run, pair, watcher or Watcher(), cluster=_Cluster(num_cpus, address, ship_code))
+    loop = _Loop(run, pair, watcher, cluster=_Cluster(num_cpus, address, ship_code))
     try:
         return loop.play()
     except BaseException:
@@ -146,12 +131,27 @@ def resume(
 
     Raises:
         InputError: no such run.
+        TrainingStoppedError: it could not go on, and can be resumed.
     """
-    run = RunDir.open(out)
+    run, watcher = RunDir.open(out), watcher or Watcher()
     settings = run.settings()
     if iterations is not None:
         settings = TrainSettings.model_validate({**settings.model_dump(), "iterations": iterations})
         run.write_settings(settings)
+    checkpoint, attempt = _go_back(run)
+    pair = LearningPair(
+        settings,
+        run.scenario(),
+        stream=attempt["seed_stream"],
+        versions=attempt["versions"],
+        tell=watcher.on_fault,
+    )
+    loop = _Loop(run, pair, watcher, cluster=_Cluster(num_cpus, address, ship_code))
+    return loop.play(checkpoint)
+
+
+def _go_back(run: RunDir) -> tuple[Path | None, dict[str, Any]]:
+    """Begin an attempt from the newest checkpoint, None where there is none; and what the manifest says of it."""
     checkpoint = run.latest_checkpoint() if run.has_checkpoint() else None
     iteration = iteration_of(checkpoint) if checkpoint else 0
     before = run.manifest().get("attempts", [])
@@ -159,9 +159,7 @@ def resume(
     attempt = _attempt(describe_machine(), stream=stream, iteration=iteration)
     run.update_manifest(attempts=[*before, attempt])
     run.forget_after(iteration)
-    pair = LearningPair(settings, run.scenario(), stream=stream, versions=attempt["versions"])
-    loop = _Loop(run, pair, watcher or Watcher(), cluster=_Cluster(num_cpus, address, ship_code))
-    return loop.play(checkpoint)
+    return checkpoint, attempt
 
 
 def _attempt(machine: dict[str, Any], *, stream: int, iteration: int) -> dict[str, Any]:
@@ -178,6 +176,10 @@ class _Cluster:
     ship_code: bool
 
 
+class _NoRoomError(Exception):
+    """A cluster that lost nodes is too small, for now."""
+
+
 class _Loop:
     """One attempt at a run."""
 
@@ -192,7 +194,9 @@ class _Loop:
             if not result.stopped:
                 result.comparison = self._compare(result.checkpoint)
         except BaseException:
-            self.run.update_manifest(status="failed")
+            # On a disk that is full the error matters more than that it is noted.
+            with contextlib.suppress(OSError):
+                self.run.update_manifest(status="failed")
             raise
         self.run.update_manifest(
             status="stopped" if result.stopped else "finished",
@@ -212,10 +216,12 @@ class _Loop:
         ):
             try:
                 self._build(checkpoint)
-                stopped = self._iterate()
+                stopped = self._train_through_losses()
                 return RunResult(self.run.path, pair.iterations, stopped, self._checkpoint())
             finally:
-                pair.stop()
+                # Of a lost cluster there is nothing left to stop, and the error before says more.
+                with contextlib.suppress(RayError, OSError):
+                    pair.stop()
 
     def _build(self, checkpoint: Path | None) -> None:
         rows = self.run.progress() if checkpoint else []
@@ -225,17 +231,92 @@ class _Loop:
             seconds=float(rows[-1]["seconds"]) if rows else 0.0,
         )
 
+    def _train_through_losses(self) -> bool:
+        """Train to the end or until stopped, whether it was; after a loss again from the newest checkpoint.
+
+        Raises:
+            TrainingStoppedError: lost too often in a row, that is without a new checkpoint; or nothing is sampled.
+        """
+        lost, failures, saved = None, 0, self._saved()
+        while True:
+            try:
+                if lost is not None:
+                    self._try_again(lost, failures)
+                return self._iterate()
+            except LostError as error:
+                raise TrainingStoppedError(f"{error}. {self._what_is_kept()}") from error
+            except (RayError, _NoRoomError) as error:
+                lost, reached = error, self._saved()
+                failures, saved = (1 if reached > saved else failures + 1), reached
+                if failures > self.settings.max_failures:
+                    raise TrainingStoppedError(
+                        f"training failed {failures} times in a row (max_failures is "
+                        f"{self.settings.max_failures}): {in_one_line(error)}. {self._what_is_kept()}"
+                    ) from error
+
+    def _try_again(self, error: Exception, failures: int) -> None:
+        """Build anew from the newest checkpoint, after a wait.
+
+        Raises:
+            _NoRoomError: the cluster is too small for it now.
+        """
+        *_, wait = waits(failures)
+        self.watcher.on_fault(
+            f"Training failed, {failures} of at most {self.settings.max_failures} times in a row: "
+            f"{in_one_line(error)}"
+        )
+        self.watcher.on_fault(
+            f"It goes on from iteration {self._saved()}, the newest checkpoint, in {wait:g} s"
+        )
+        self.pair.stop()
+        time.sleep(wait)
+        patience = self.settings.sample_timeout_seconds
+        if not has_room(self.pair.config, seconds=patience):
+            needed = ", ".join(f"{n:g} {name}" for name, n in self.pair.resources_needed().items())
+            raise _NoRoomError(f"the cluster has had no room for {needed} for {patience:g} s")
+        with self._in_words():
+            checkpoint, attempt = _go_back(self.run)
+        self.pair.take_stream(attempt["seed_stream"])
+        try:
+            self._build(checkpoint)
+        except InputError as short:
+            raise _NoRoomError(str(short)) from short
+
+    def _saved(self) -> int:
+        """Iteration of the newest checkpoint, 0 without one."""
+        return iteration_of(self.run.latest_checkpoint()) if self.run.has_checkpoint() else 0
+
+    def _what_is_kept(self) -> str:
+        if not self.run.has_checkpoint():
+            return "There is no checkpoint yet"
+        return (
+            f"Its newest checkpoint, {self.run.latest_checkpoint().name}, is kept: resume the run in "
+            f"{self.run.path} when what it lacks is back"
+        )
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Where the run's folder is written to, or Ray is talked to."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            # Ray has no error of its own for a lost head; its `OSError` has no number, those of disks have one.
+            ray = isinstance(error, OSError) and error.errno is None
+            what = "the Ray cluster is lost" if ray else "the run's folder cannot be written to"
+            raise TrainingStoppedError(f"{what}: {error}. {self._what_is_kept()}") from error
+
     def _iterate(self) -> bool:
         """Train to the end or until stopped; whether it was."""
         settings, pair = self.settings, self.pair
         self.watcher.on_start(pair.iterations, settings.iterations)
         with (
-            _stop_on_signals(self.watcher) as stop_asked,
+            stop_on_signals(self.watcher) as stop_asked,
             contextlib.closing(RunLog(self.run)) as log,
         ):
             while pair.iterations < settings.iterations:
-                row, result = pair.iterate()
-                log.add(row, result)
+                with self._in_words():
+                    row, result = pair.iterate()
+                    log.add(row, result)
                 self.watcher.on_iteration(row)
                 if pair.iterations % settings.checkpoint_every == 0:
                     self._checkpoint()
@@ -244,7 +325,8 @@ class _Loop:
         return pair.iterations < settings.iterations
 
     def _checkpoint(self) -> Path:
-        return self.run.save_checkpoint(self.pair.iterations, self.pair.save)
+        with self._in_words():
+            return self.run.save_checkpoint(self.pair.iterations, self.pair.save)
 
     def _compare(self, checkpoint: Path) -> Comparison:
         """The trained pair against simple policies, on episodes that training never met."""
@@ -275,27 +357,3 @@ class _Loop:
             self.run.trajectory_file, {name: result.trajectories[0] for name, result in results.items()}
         )
         return comparison
-
-
-@contextlib.contextmanager
-def _stop_on_signals(watcher: Watcher) -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C (or SIGTERM) asks to stop after the iteration; a second one interrupts at once."""
-    asked = False
-    numbers = (signal.SIGINT, signal.SIGTERM) if watcher.handle_signals else ()
-
-    def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        watcher.on_stop_asked()
-
-    try:
-        before = {number: signal.signal(number, ask) for number in numbers}
-    except ValueError:  # not the main thread: whoever runs us there handles signals
-        before = {}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

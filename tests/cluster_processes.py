@@ -117,6 +117,7 @@ class ProcessCluster:
         environment: for whoever wants to use the cluster: its address and its token.
         head: the head's node.
         workers: other nodes that run.
+        variables: further environment variables of all processes of the cluster and of whoever uses it.
     """
 
     folder: Path
@@ -125,6 +126,7 @@ class ProcessCluster:
     environment: Mapping[str, str] = field(init=False)
     head: Node = field(init=False)
     workers: list[Node] = field(default_factory=list)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         token = self.folder / "token"
@@ -137,6 +139,7 @@ class ProcessCluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_USAGE_STATS_ENABLED": "0",
+            **self.variables,
         }
 
     @property
@@ -151,7 +154,7 @@ class ProcessCluster:
 
     def start_head(self, *, num_cpus: int, dashboard: bool) -> None:
         """Start the head, once."""
-        self.head = self._start(
+        self.head = self._launch(
             "head",
             num_cpus,
             "--head",
@@ -161,12 +164,22 @@ class ProcessCluster:
             f"--dashboard-host={HOST}",
             f"--dashboard-port={self.dashboard_port}",
         )
+        wait_until(self.head.started, "head started")
 
     def add_node(self, *, num_cpus: int = 1) -> Node:
         """Start one more node, and wait until it has joined."""
-        name = f"worker{len(list(self.folder.glob('*.log')))}"
-        self.workers.append(self._start(name, num_cpus, f"--address={self.address}"))
+        self.add_nodes(1, num_cpus=num_cpus)
         return self.workers[-1]
+
+    def add_nodes(self, number: int, *, num_cpus: int = 1) -> None:
+        """Start so many more nodes at once, and wait until they have joined."""
+        begun = [
+            self._launch(f"worker{self._num_started()}", num_cpus, f"--address={self.address}")
+            for _ in range(number)
+        ]
+        self.workers += begun
+        for node in begun:
+            wait_until(node.started, f"{node.name} started")
 
     def kill_node(self, node: Node) -> None:
         """Lose a node without a warning, as a spot machine or a power supply goes."""
@@ -182,7 +195,10 @@ class ProcessCluster:
             command, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
         )
 
-    def _start(self, name: str, num_cpus: int, *options: str) -> Node:
+    def _num_started(self) -> int:
+        return len(list(self.folder.glob("*.log")))
+
+    def _launch(self, name: str, num_cpus: int, *options: str) -> Node:
         log = self.folder / f"{name}.log"
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
@@ -205,18 +221,17 @@ class ProcessCluster:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        node = Node(name, process, log)
-        try:
-            wait_until(node.started, f"{name} started")
-        except BaseException:
-            node.kill()
-            raise
-        return node
+        return Node(name, process, log)
 
 
 @contextlib.contextmanager
 def process_cluster(
-    num_workers: int = 0, *, num_cpus: int = 1, head_cpus: int = 0, dashboard: bool = False
+    num_workers: int = 0,
+    *,
+    num_cpus: int = 1,
+    head_cpus: int = 0,
+    dashboard: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[ProcessCluster]:
     """A cluster while it lasts; all of its processes and its folder are gone afterwards.
 
@@ -225,14 +240,14 @@ def process_cluster(
         num_cpus: CPUs that each of them declares.
         head_cpus: CPUs that the head declares.
         dashboard: whether the head has a dashboard, and with it the job API.
+        variables: further environment variables of all processes of the cluster and of whoever uses it.
     """
     # Under /tmp itself: paths of Ray's sockets may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray_", dir="/tmp"))
-    cluster = ProcessCluster(folder)
+    cluster = ProcessCluster(folder, variables=variables or {})
     try:
         cluster.start_head(num_cpus=head_cpus, dashboard=dashboard)
-        for _ in range(num_workers):
-            cluster.add_node(num_cpus=num_cpus)
+        cluster.add_nodes(num_workers, num_cpus=num_cpus)
         yield cluster
     finally:
         for node in (*cluster.workers, *([cluster.head] if hasattr(cluster, "head") else [])):

@@ -32,6 +32,7 @@ ROOMS = (
     "searching",
     "runlog",
     "learning_pair",
+    "watcher",
     "training",
     "studies",
     "reproduction",

@@ -27,9 +27,11 @@ SWEEP = make_sweep(
 class TuneTrial:
     """What is read of Tune's trials."""
 
-    def __init__(self, number: int, memory: str, seed: int, status: str, **result: Any) -> None:
+    def __init__(
+        self, number: int, memory: str, seed: int, status: str, *, failures: int = 0, **result: Any
+    ) -> None:
         self.trial_id, self.status, self.last_result = f"t{number}", status, result
-        self.config = {"memory": memory, "seed": seed}
+        self.config, self.num_failures = {"memory": memory, "seed": seed}, failures
 
 
 def board() -> Board:
@@ -53,6 +55,20 @@ def test_a_line_says_the_trial_its_money_and_how_far_the_sweep_is() -> None:
     )
     assert "memory=none seed 1: stopped early, 5/10" in line(made, made.trials["t1"])
     assert "gru seed 1: waiting, 0/10 iterations, no profit yet" in line(made, made.trials["t3"])
+
+
+@pytest.mark.parametrize(
+    ("status", "failures", "early"), [("ERROR", 3, True), ("ERROR", 4, False), ("RUNNING", 3, False)]
+)
+def test_trials_that_are_given_up_with_failures_left_are_seen_when_all_are_over(
+    status: str, failures: int, early: bool
+) -> None:
+    made = board()
+    assert SWEEP.max_failures == 3
+    made.look_at(
+        [TuneTrial(2, "gru", 0, "ERROR", failures=4), TuneTrial(3, "gru", 1, status, failures=failures)]
+    )
+    assert made.gave_up_early == early
 
 
 def test_the_table_shows_what_runs_first_and_then_the_best_means() -> None:

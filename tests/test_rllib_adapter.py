@@ -19,12 +19,20 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.utils.pre_checks.env import check_multiagent_environments
 from ray.tune.registry import ENV_CREATOR, _global_registry
+from ray.util import placement_group, remove_placement_group
 
 import invrec_rllib.env
 from invrec_rllib.errors import InputError, ScenarioError
 from invrec_rllib.rllib.adapter import ParallelEnvAdapter
 from invrec_rllib.rllib.env_creators import AdapterCreator
-from invrec_rllib.rllib.quiet import build_quietly, drop_from_stderr, resources_needed, start_ray, stop_ray
+from invrec_rllib.rllib.quiet import (
+    build_quietly,
+    drop_from_stderr,
+    has_room,
+    resources_needed,
+    start_ray,
+    stop_ray,
+)
 from invrec_rllib.rllib.register import (
     ENV_NAME,
     make_env_config,
@@ -451,6 +459,13 @@ def test_a_cluster_too_small_for_the_job_is_refused_instead_of_hanging() -> None
     start_toy_ray()
     with pytest.raises(InputError, match="3 CPU needed, 2 in the cluster"):
         build_quietly(toy_config(num_env_runners=3))
+    # And while what there is is taken, which the cluster's size does not show.
+    assert has_room(toy_config(num_env_runners=0), seconds=0.0)
+    assert has_room(toy_config(num_env_runners=2), seconds=60.0)
+    taken = placement_group([{"CPU": 1.0}])
+    assert taken.wait(60.0)
+    assert not has_room(toy_config(num_env_runners=2), seconds=0.5)
+    remove_placement_group(taken)
 
 
 @pytest.mark.slow

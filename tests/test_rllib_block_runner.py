@@ -33,9 +33,9 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
 from ray.tune import register_env
 
-from invrec_rllib.errors import InputError
+from invrec_rllib.errors import EnvironmentFailedError, InputError
 from invrec_rllib.rllib.batched_policies import draw_actions, env_action
-from invrec_rllib.rllib.block_runner import BlockEpisodeRunner, BlockRunner
+from invrec_rllib.rllib.block_runner import MOST_FAILURES, BlockEpisodeRunner, BlockRunner
 from invrec_rllib.rllib.blocks import Block
 from invrec_rllib.rllib.callbacks import EconomicsCallback
 from invrec_rllib.rllib.fast_sampling import fast_sampling
@@ -402,6 +402,30 @@ def test_a_failing_environment_is_restarted_only_if_the_configuration_says_so(
     failures = iter([True])
     with pytest.raises(RuntimeError, match="out of order"):
         failing.sample()
+
+
+def test_an_environment_that_keeps_failing_says_so_and_leaves_its_process_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def step(self: Counting, action_dict: Any) -> Any:
+        raise ValueError("out of order")
+
+    config = counting_config(fragment=4).fault_tolerance(
+        restart_failed_sub_environments=True, delay_between_env_runner_restarts_s=0.0
+    )
+    runner = make_runner(BlockRunner, config)
+    play = Counting.step
+    monkeypatch.setattr(Counting, "step", step)
+    message = f"failed {MOST_FAILURES + 1} times in one call: ValueError\\('out of order'\\)"
+    with pytest.raises(EnvironmentFailedError, match=message):
+        runner.apply(lambda each: each.sample())
+    assert runner.last_failure == (MOST_FAILURES + 1, "ValueError('out of order')")
+    monkeypatch.setattr(Counting, "step", play)
+    (block,) = runner.apply(lambda each: each.sample())
+    assert len(block) == 4 * B
+    # What else fails ends the process, as RLlib has it.
+    with pytest.raises(SystemExit):
+        runner.apply(lambda each: each.no_such_method())
 
 
 @pytest.mark.parametrize("what", ["reward", "observation"])

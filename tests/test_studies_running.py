@@ -21,7 +21,8 @@ from invrec_rllib.studies.plan import plan_runs
 from invrec_rllib.studies.running import Outcome, run_study
 from invrec_rllib.studies.study import Study, make_study
 from invrec_rllib.timescales.report import TimescaleWarning
-from invrec_rllib.training import Watcher, train
+from invrec_rllib.training import train
+from invrec_rllib.watcher import Watcher
 
 pytestmark = pytest.mark.slow
 

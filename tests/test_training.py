@@ -5,19 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from faulty_world import FOLDER, LASTING, make_batched
 
-from invrec_rllib.errors import InputError
+from invrec_rllib.errors import InputError, TrainingStoppedError
 from invrec_rllib.evaluation import Comparison, paired_difference, rollout
 from invrec_rllib.learning.settings import TrainSettings
 from invrec_rllib.learning.trained_pairs import load_trained
+from invrec_rllib.rllib import register as registration
+from invrec_rllib.rllib.quiet import start_ray, stop_ray
 from invrec_rllib.rundir import RunDir
-from invrec_rllib.training import RunResult, Watcher, resume, train
+from invrec_rllib.training import RunResult, resume, train
+from invrec_rllib.watcher import Watcher
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +38,14 @@ QUICK: dict[str, Any] = {
     "final_episodes": 50,
     "checkpoint_every": 1,
 }
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """A Ray for all tests that do not care whose it is; the first two below start their own, or fail before."""
+    start_ray(1)
+    yield
+    stop_ray()
 
 
 def run_quickly(out: Path, *, watcher: Watcher | None = None, **changes: Any) -> RunResult:
@@ -102,6 +115,19 @@ def test_a_start_that_fails_leaves_the_folder_free(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("local_ray")
+def test_environments_that_keep_failing_stop_a_run_of_one_process_with_their_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setattr(registration, "make_batched_invrec", make_batched)
+    fail = Watcher(on_iteration=lambda row: (tmp_path / LASTING).touch())
+    with pytest.raises(TrainingStoppedError, match=r"WorldError\('ordered'\).*iteration_000001, is kept"):
+        run_quickly(tmp_path / "run", iterations=2, max_failures=0, watcher=fail)
+    assert RunDir.open(tmp_path / "run").manifest()["status"] == "failed"
+
+
+@pytest.mark.usefixtures("local_ray")
 def test_training_earns_more_than_the_textbook_it_starts_from(tmp_path: Path) -> None:
     result = run_quickly(tmp_path / "run", iterations=25, evaluate_every=0, checkpoint_every=25)
     trained = load_trained(result.checkpoint)
@@ -113,6 +139,7 @@ def test_training_earns_more_than_the_textbook_it_starts_from(tmp_path: Path) ->
     assert difference.absolute.low > 0, difference
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_a_drift_budget_steers_the_step_size_of_its_policy_alone(tmp_path: Path) -> None:
     run_quickly(tmp_path / "run", iterations=5, evaluate_every=0, final_episodes=2, drift_recommender=1e-3)
     run = RunDir.open(tmp_path / "run")
@@ -134,6 +161,7 @@ def test_a_drift_budget_steers_the_step_size_of_its_policy_alone(tmp_path: Path)
     )
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_equal_seeds_train_equal_agents(tmp_path: Path) -> None:
     actions = []
     for name in ("a", "b"):
@@ -149,6 +177,7 @@ def test_equal_seeds_train_equal_agents(tmp_path: Path) -> None:
     assert not np.array_equal(different.trajectories[0].exposure, actions[0].trajectories[0].exposure)
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_settings_of_a_run_are_readable_yaml(tmp_path: Path) -> None:
     result = run_quickly(tmp_path / "run", iterations=1, network="mlp", hidden=16, final_episodes=2)
     stored = yaml.safe_load((result.path / "settings.yaml").read_text())

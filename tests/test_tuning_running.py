@@ -1,4 +1,4 @@
-"""Sweeps on real Ray: interrupted and killed drivers, trials that die, damaged checkpoints, a population."""
+"""Sweeps on real Ray: interrupted drivers, trials that die, damaged checkpoints, a population."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from invrec_rllib.learning.settings import load_settings
 from invrec_rllib.rllib.quiet import start_ray, stop_ray
 from invrec_rllib.tuning import running
 from invrec_rllib.tuning.files import load_sweep
-from invrec_rllib.tuning.running import run_sweep
+from invrec_rllib.tuning.running import Cluster, run_sweep
 from invrec_rllib.tuning.sweep import Sweep, make_sweep
 from invrec_rllib.tuning.trainable import PairTrainable
 from invrec_rllib.tuning.watching import Watcher
@@ -59,8 +59,8 @@ def table(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "trials.csv").read_text("utf-8").splitlines()))
 
 
-def call(file: Path, *options: str, until: Callable[[str], int | None]) -> tuple[int, str]:
-    """`invrec tune`, sent the signal that `until` gives for a line of its messages, once."""
+def interrupted(file: Path, *, at: str) -> tuple[int, str]:
+    """`invrec tune`, sent Ctrl-C when it says so."""
     command = [
         sys.executable,
         "-m",
@@ -70,20 +70,19 @@ def call(file: Path, *options: str, until: Callable[[str], int | None]) -> tuple
         "--storage",
         str(file.parent / "sweeps"),
     ]
-    process = subprocess.Popen([*command, "--cpus", "1", *options], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "--cpus", "1"], stderr=subprocess.PIPE, text=True)
     said, sent = "", False
     assert process.stderr is not None
     with process.stderr as lines:
         for line in lines:
             said += line
-            number = None if sent else until(line)
-            if number is not None:
-                process.send_signal(number)
+            if at in line and not sent:
+                process.send_signal(signal.SIGINT)
                 sent = True
     return process.wait(timeout=60), said
 
 
-def test_an_interrupted_and_a_killed_sweep_go_on_and_lose_no_finished_trial(
+def test_an_interrupted_sweep_goes_on_from_its_checkpoints(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     file = tmp_path / "small.yaml"
@@ -91,26 +90,20 @@ def test_an_interrupted_and_a_killed_sweep_go_on_and_lose_no_finished_trial(
     file.write_text(yaml.safe_dump(small(space=space, samples=3)))
     folder = tmp_path / "sweeps/small"
 
-    code, said = call(file, until=lambda line: signal.SIGINT if "running, 3/6" in line else None)
+    code, said = interrupted(file, at="running, 3/6")
     assert code == 130, said
     assert f"Go on with them: invrec tune {file}" in said
     assert [line["status"] for line in table(folder)].count("finished") == 0
     assert not (folder / "best.yaml").exists()
 
-    # The driver is killed while the second trial runs; Tune has noted the first a few seconds before.
-    code, said = call(
-        file,
-        "--resume",
-        until=lambda line: signal.SIGKILL if "1/3" in line and "running, 5/6" in line else None,
-    )
-    assert code == -signal.SIGKILL
-    first = next(path.parent for path in folder.glob("*/result.json") if len(results(path)) >= 6)
-
+    (first,) = (path.parent for path in folder.glob("*/result.json"))
     request.getfixturevalue("local_ray")
     assert not run_sweep(load_sweep(file), storage=tmp_path / "sweeps", resume=True).interrupted
     rows = table(folder)
     assert [(row["status"], row["iterations"]) for row in rows] == [("finished", "6")] * 3
-    assert results(first / "result.json")[-1]["iteration"] == 6
+    reported = [report["iteration"] for report in results(first / "result.json")]
+    assert reported == sorted(reported)
+    assert set(reported) == {1, 2, 3, 4, 5, 6}
     assert len({row["learning_rate_inventory"] for row in rows}) == 3
     best = max(rows, key=lambda row: float(row["profit"]))
     settings = load_settings(folder / "best.yaml")
@@ -130,35 +123,82 @@ class Dying(PairTrainable):
 
     def step(self) -> dict[str, Any]:
         result = super().step()
+        if result["iteration"] == 4:
+            self.die_once()
+        return result
+
+    def die_once(self) -> None:
         marker = Path(self.sweep.question)
-        if result["iteration"] == 4 and not marker.exists():
+        if not marker.exists():
             marker.touch()
             os._exit(1)
-        return result
+
+
+class DyingBetweenTrials(Dying):
+    """Its process dies once, when it is to be another trial."""
+
+    def step(self) -> dict[str, Any]:
+        return PairTrainable.step(self)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.die_once()
+        return super().reset_config(new_config)
+
+
+@pytest.fixture
+def replace_trainable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[PairTrainable]], None]]:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield lambda kind: monkeypatch.setattr(running, "PairTrainable", kind)
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_trial_whose_process_dies_goes_on_from_its_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, replace_trainable: Callable[[type[PairTrainable]], None]
 ) -> None:
-    monkeypatch.setattr(running, "PairTrainable", Dying)
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    replace_trainable(Dying)
     seen: list[int] = []
-    try:
-        result = run_sweep(
-            make_sweep(small(question=str(tmp_path / "died"))),
-            storage=f"file://{tmp_path}/sweeps",
-            watcher=Watcher(on_change=lambda board, trial: seen.append(trial.iteration)),
-        )
-    finally:
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    said: list[str] = []
+    result = run_sweep(
+        make_sweep(small(question=str(tmp_path / "died"))),
+        storage=f"file://{tmp_path}/sweeps",
+        watcher=Watcher(on_change=lambda board, trial: seen.append(trial.iteration), on_fault=said.append),
+    )
     assert (tmp_path / "died").exists()
     (row,) = result.rows
     assert (row.status, row.iterations, row.env_steps, row.error) == ("finished", 6, 6 * 240, "")
     # Started, three evaluations, started again from the third, three more.
     assert seen == [0, 1, 2, 3, 3, 4, 5, 6]
+    assert said == [
+        "base seed 0 failed after 3 iterations, 1 of at most 3 times (The actor died unexpectedly before finishing "
+        "this task.); it goes on from its newest checkpoint"
+    ]
     assert not result.interrupted
     assert ray.is_initialized()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_that_tune_gives_up_with_failures_left_goes_on_after_the_others(
+    tmp_path: Path, replace_trainable: Callable[[type[PairTrainable]], None]
+) -> None:
+    replace_trainable(DyingBetweenTrials)
+    said: list[str] = []
+    result = run_sweep(
+        make_sweep(small(question=str(tmp_path / "died"), seeds=[0, 1, 2], base={**SMALL, "iterations": 2})),
+        storage=tmp_path,
+        cluster=Cluster(jobs=1),
+        watcher=Watcher(on_fault=said.append),
+    )
+    assert (tmp_path / "died").exists()
+    assert [(row.seed, row.status, row.iterations) for row in result.rows] == [
+        (seed, "finished", 2) for seed in range(3)
+    ]
+    # One death, which Tune counts twice, and takes for the end when it counts the second time.
+    assert [line.partition("; ")[2] for line in said] == [
+        "it goes on from its newest checkpoint",
+        "it goes on when all others are over",
+    ]
+    assert "failed after 0 iterations, 2 of at most 3 times" in said[1]
 
 
 @pytest.mark.usefixtures("local_ray")

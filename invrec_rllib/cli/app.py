@@ -29,9 +29,10 @@ from invrec_rllib.cli import (
     tuning,
 )
 from invrec_rllib.cli.console import examples, print_error
-from invrec_rllib.errors import InvrecError
+from invrec_rllib.errors import InvrecError, TrainingStoppedError
 
 INPUT_ERROR = 2
+STOPPED_BY_A_FAULT = 3
 INTERRUPTED = 130
 
 
@@ -48,7 +49,8 @@ class _Group(TyperGroup):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             print_error(str(error))
-            raise typer.Exit(INPUT_ERROR) from error
+            stopped = isinstance(error, TrainingStoppedError)
+            raise typer.Exit(STOPPED_BY_A_FAULT if stopped else INPUT_ERROR) from error
         except KeyboardInterrupt as error:
             print_error("interrupted")
             raise typer.Exit(INTERRUPTED) from error
@@ -138,6 +140,7 @@ app.add_typer(bench_app, name="bench")
 def main() -> None:
     """Entry point of the script `invrec`.
 
-    Exit codes: 0 done, 1 an unexpected error, 2 a wrong option or input, 130 stopped by Ctrl-C.
+    Exit codes: 0 done, 1 an unexpected error, 2 a wrong option or input, 3 training that a fault stopped and that
+    can be resumed, 130 stopped by Ctrl-C.
     """
     app()

@@ -174,9 +174,10 @@ def _resume(
     run = RunDir.open(out)
     settings, world = run.settings(), run.scenario()
     iterations = given.get("iterations")
-    done = iteration_of(run.latest_checkpoint()) if run.has_checkpoint() else 0
-    if iterations is not None and iterations < done:
-        raise InputError(f"--iterations {iterations}: {out} has done {done} already")
+    if iterations is not None and run.has_checkpoint():
+        done = iteration_of(run.latest_checkpoint())
+        if iterations < done:
+            raise InputError(f"--iterations {iterations}: {out} has done {done} already")
     with _screen(settings, world, out) as screen:
         from invrec_rllib.training import resume
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from invrec_rllib.cli.console import FractionProgress, clock, messages, new_progress
 
 if TYPE_CHECKING:
-    from invrec_rllib.training import Watcher
+    from invrec_rllib.watcher import Watcher
 
 # 78 characters: a row fits the narrowest usual terminal.
 _COLUMNS = (
@@ -66,12 +66,13 @@ class TrainingScreen:
 
     def watcher(self) -> Watcher:
         """What `train` and `resume` call."""
-        from invrec_rllib.training import Watcher
+        from invrec_rllib.watcher import Watcher
 
         return Watcher(
             on_start=self.start,
             on_iteration=self.show_iteration,
             on_comparison=self.compare,
+            on_fault=self.tell_of_fault,
             on_stop_asked=self.promise_to_stop,
         )
 
@@ -88,8 +89,10 @@ class TrainingScreen:
             self._say(self._on_interrupt())
 
     def start(self, first: int, total: int) -> None:
-        """Training begins, with `first` iterations done already."""
+        """Training begins, with `first` iterations done already; again, where it goes back after a fault."""
+        self._stop_bar()
         self._first, self._total, self._started = first, total, time.monotonic()
+        self._steps_before = None
         self._silo = self._silo_profit() if self._evaluates else float("nan")
         profit = "mean on validation episodes" if self._evaluates else "mean of training episodes"
         self._say(
@@ -140,6 +143,10 @@ class TrainingScreen:
             self._final.__enter__()
             self._comparing = True
         self._final(policy, fraction)
+
+    def tell_of_fault(self, line: str) -> None:
+        """Something was lost, or is back."""
+        self._say(line)
 
     def promise_to_stop(self) -> None:
         """The first Ctrl-C."""

@@ -40,7 +40,7 @@ class TuningScreen:
         """What `run_sweep` calls."""
         from invrec_rllib.tuning.watching import Watcher
 
-        return Watcher(on_start=self.start, on_change=self.show)
+        return Watcher(on_start=self.start, on_change=self.show, on_fault=say)
 
     def __enter__(self) -> TuningScreen:
         return self

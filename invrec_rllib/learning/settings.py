@@ -136,6 +136,16 @@ class TrainSettings(BaseModel):
     envs_per_runner: Count = Field(
         default=32, description="Environments that a sampling process steps together."
     )
+    sample_timeout_seconds: Positive = Field(
+        default=120.0,
+        description="Seconds after which a remote sampling process that has given nothing is taken for hung, and "
+        "started again; and for which training that lost its learners or their nodes waits for room, each time.",
+    )
+    max_failures: Annotated[int, Field(ge=0)] = Field(
+        default=5,
+        description="How often in a row training tries again, after longer and longer waits, when it lost all "
+        "sampling processes, learners or their nodes; then it stops, with its newest checkpoint.",
+    )
     learners: Annotated[int, Field(ge=0)] = Field(
         default=0,
         description="Remote learner processes, which share an iteration's steps and every minibatch (DDP) and so keep "

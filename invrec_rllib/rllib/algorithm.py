@@ -75,6 +75,19 @@ def build_config(settings: TrainSettings, *, scenario: Scenario | None = None) -
         num_env_runners=settings.env_runners,
         num_envs_per_env_runner=settings.envs_per_runner,
         batch_mode="complete_episodes",
+        sample_timeout_s=settings.sample_timeout_seconds,
+    )
+    # Of a process that hangs RLlib waits for its connectors' state too, after its samples; there is no method for it.
+    config.sync_filters_on_rollout_workers_timeout_s = min(settings.sample_timeout_seconds, 10.0)
+    config.fault_tolerance(
+        restart_failed_env_runners=True,
+        restart_failed_sub_environments=True,
+        # Training itself waits longer and longer; RLlib would keep a failed process for a minute before it ends.
+        delay_between_env_runner_restarts_s=1.0,
+        # While a lost process has no node to start on, every iteration waits as long.
+        env_runner_health_probe_timeout_s=10.0,
+        # RLlib's half an hour would be spent on a process that hangs as soon as it is back.
+        env_runner_restore_timeout_s=settings.sample_timeout_seconds,
     )
     config.learners(num_learners=settings.learners, num_gpus_per_learner=settings.gpus_per_learner)
     # RLlib counts what each learner gets; ours are sums, so that more learners change nothing but speed.

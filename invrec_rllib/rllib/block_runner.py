@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from ray.rllib.callbacks.utils import make_callback
@@ -13,7 +14,7 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.metrics import ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER
 
 from invrec_rllib.env.batched import Array, BatchedEnv, Look, Moved, check_finite
-from invrec_rllib.errors import InputError
+from invrec_rllib.errors import EnvironmentFailedError, InputError
 from invrec_rllib.learning.allocation import keep_freed_memory
 from invrec_rllib.rllib.batch_facade import BatchFacade
 from invrec_rllib.rllib.batched_policies import Acted, BatchedPolicies
@@ -33,6 +34,8 @@ from invrec_rllib.rllib.env_creators import make_batch
 
 Handover = Literal["blocks", "episodes"]
 _LOG = logging.getLogger("ray.rllib")
+# Failures of the environment in one call of `sample` after which making it anew is no cure.
+MOST_FAILURES = 3
 
 
 class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # Ray's base is untyped
@@ -57,11 +60,15 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
 
     A configuration attribute ``uses_global_state = True`` makes the training runners record global states.
 
+    Attributes:
+        last_failure: how often the environment has failed so far, and the newest error; None: it never failed.
+
     Raises:
         InputError: the configuration asks for what whole arrays cannot give; see `block_support`.
     """
 
     handover: ClassVar[Handover] = "blocks"
+    last_failure: tuple[int, str] | None = None
     batch: BatchedEnv | None = None
     _builder: EpisodeBuilder | None = None
     _policies: BatchedPolicies | None = None
@@ -83,7 +90,10 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         context = self.config.env_config
         if not isinstance(context, EnvContext):
             context = EnvContext(
-                context, worker_index=self.worker_index, num_workers=self.config.num_env_runners
+                context,
+                worker_index=self.worker_index,
+                num_workers=self.config.num_env_runners,
+                recreated_worker=self.last_failure is not None,
             )
         self.batch = make_batch(
             self.config.env,
@@ -107,6 +117,28 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
                 "env_context": context,
             },
         )
+
+    def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function with this runner, as RLlib's, which ends the process where the function raises.
+
+        An environment that keeps failing is left to whoever asked: a new process would not mend it, and nobody would
+        hear why the old one ended.
+
+        Raises:
+            EnvironmentFailedError: `func` raised it.
+        """
+        failed: list[EnvironmentFailedError] = []
+
+        def call(runner: BlockRunner, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return func(runner, *args, **kwargs)
+            except EnvironmentFailedError as error:
+                failed.append(error)
+
+        answer = super().apply(call, *args, **kwargs)
+        if failed:
+            raise failed[0]
+        return answer
 
     def get_spaces(self) -> Any:
         """RLlib's spaces by module, and that of the global state where it is recorded."""
@@ -241,7 +273,7 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         self, steps: int | None, episodes: int | None, *, explore: bool, random_actions: bool
     ) -> BlockRecorder:
         """Sample until so many steps or episodes are done; anew where the environment fails and is restarted."""
-        recorder = self._new_recorder(steps)
+        recorder, self._failures = self._new_recorder(steps), 0
         self._tally.mark()
         clock = _Clock()
         while recorder.num_steps < steps if steps is not None else self._tally.num_finished < (episodes or 0):
@@ -297,6 +329,7 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
         Raises:
             InputError: the environment refuses what it was given.
             RuntimeError: it failed otherwise, and is not to be restarted.
+            EnvironmentFailedError: it failed otherwise, more than `MOST_FAILURES` times in this call.
         """
         try:
             moved = self._running_batch.step(actions)
@@ -306,6 +339,8 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             raise
         except Exception as error:
             self.metrics.log_value(NUM_ENV_STEP_FAILURES_LIFETIME, 1, reduce="lifetime_sum")
+            before = self.last_failure[0] if self.last_failure else 0
+            self.last_failure, self._failures = (before + 1, repr(error)), self._failures + 1
             if not self.config.restart_failed_sub_environments:
                 raise RuntimeError(f"a batched environment failed: {error!r}") from error
             _LOG.exception(
@@ -314,6 +349,10 @@ class BlockRunner(MultiAgentEnvRunner):  # type: ignore[misc, unused-ignore]  # 
             self.make_env()
             self._prepare()
             self._start()
+            if self._failures > MOST_FAILURES:
+                raise EnvironmentFailedError(
+                    f"a batched environment failed {self._failures} times in one call: {error!r}"
+                ) from error
             return None
 
 

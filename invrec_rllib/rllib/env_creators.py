@@ -100,7 +100,8 @@ def _options_and_seeds(env_config: Mapping[str, Any]) -> tuple[dict[str, Any], E
         options.pop(SEED_KEY, None),
         worker_index=getattr(env_config, "worker_index", None) or 0,
         stream=options.pop(STREAM_KEY, TRAINING_STREAM),
-        restarted=_actor_was_restarted(),
+        # What was made anew after a failure must not play the same episodes again, and fail as before.
+        restarted=_actor_was_restarted() or getattr(env_config, "recreated_worker", False),
     )
     return options, seeds
 

@@ -31,6 +31,7 @@ import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.tune import PlacementGroupFactory
+from ray.util import placement_group, remove_placement_group
 
 from invrec_rllib.errors import InputError
 
@@ -75,6 +76,22 @@ def placement(config: AlgorithmConfig) -> PlacementGroupFactory:
     with quiet_loggers():
         factory: PlacementGroupFactory = algorithm.default_resource_request(config.copy(copy_frozen=False))
     return factory
+
+
+def has_room(config: AlgorithmConfig, *, seconds: float) -> bool:
+    """Whether the cluster makes room for an algorithm's remote runners and learners within a time.
+
+    Unlike the cluster's own figures it is not taken in by nodes that were just lost, which count until Ray has missed
+    some of their heartbeats: an algorithm that is built meanwhile waits for them for ever, without a word.
+    """
+    bundles = [bundle for bundle in placement(config).bundles[1:] if bundle]
+    if not bundles:
+        return True
+    group = placement_group(bundles)
+    try:
+        return bool(group.wait(seconds))
+    finally:
+        remove_placement_group(group)
 
 
 def start_ray(

@@ -179,6 +179,7 @@ def _agents_of(algorithm: Algorithm) -> dict[str, str]:
     config: Any = algorithm.config
     if not config.is_multi_agent:
         return {}
-    runners: Any = algorithm.env_runner_group
-    agents: Iterable[Any] = runners.get_spaces()[INPUT_ENV_SINGLE_SPACES][0].spaces
+    # As they were when it was built: runners that are asked now may be lost.
+    spaces: Any = algorithm.spaces
+    agents: Iterable[Any] = spaces[INPUT_ENV_SINGLE_SPACES][0].spaces
     return {str(agent): config.policy_mapping_fn(agent, None) for agent in sorted(agents, key=str)}

@@ -17,7 +17,8 @@ from invrec_rllib.studies.plan import PlannedRun, plan_runs
 from invrec_rllib.studies.pool import Failure, check_jobs, work_side_by_side
 from invrec_rllib.studies.rows import Row
 from invrec_rllib.studies.study import Study
-from invrec_rllib.training import Watcher, train
+from invrec_rllib.training import train
+from invrec_rllib.watcher import Watcher
 
 
 @dataclass(frozen=True)

@@ -126,10 +126,12 @@ def run_sweep(
         watcher.on_start(plan, plan.at_once(available, jobs=cluster.jobs))
         with _quiet(), _environment(), _stop_on_sigterm(), Reporter.reporting_to(board, watcher):
             if resume and folder.holds_tuner():
-                tuner = _restored(sweep, folder)
+                tuner = _restored(sweep, folder, anew=True)
             else:
                 tuner = _new(sweep, folder, callbacks=callbacks, jobs=cluster.jobs)
             grid = tuner.fit()
+            while board.gave_up_early:
+                grid = _restored(sweep, folder, anew=False).fit()
     interrupted = board.num_over < sweep.num_trials
     return keep_results(folder, plan, rows_of(board, grid), interrupted=interrupted)
 
@@ -203,8 +205,10 @@ def _new(
     )
 
 
-def _restored(sweep: Sweep, folder: SweepFolder) -> tune.Tuner:
-    return tune.Tuner.restore(folder.path, trainable=PairTrainable.of(sweep), restart_errored=True)
+def _restored(sweep: Sweep, folder: SweepFolder, *, anew: bool) -> tune.Tuner:
+    """What Tune has noted of a sweep; failed trials start anew, or go on from their checkpoints."""
+    trainable = PairTrainable.of(sweep)
+    return tune.Tuner.restore(folder.path, trainable=trainable, restart_errored=anew, resume_errored=not anew)
 
 
 def _num_samples(sweep: Sweep) -> int:

@@ -56,7 +56,9 @@ class PairTrainable(tune.Trainable):
     ) -> LearningPair:
         """The pair of a trial, not built yet; arguments as those of `LearningPair`."""
         settings = cls.sweep.settings(config)
-        return LearningPair(settings, cls.worlds[settings.scenario], stream=stream, versions=versions)
+        return LearningPair(
+            settings, cls.worlds[settings.scenario], stream=stream, versions=versions, tell=print
+        )
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:

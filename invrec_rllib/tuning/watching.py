@@ -6,12 +6,15 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
-from ray import tune
+from ray import cloudpickle, tune
 
+from invrec_rllib.rllib.health import in_one_line
 from invrec_rllib.tuning.plan import Plan
 from invrec_rllib.tuning.results import FAILED, FINISHED, STOPPED
+from invrec_rllib.tuning.sweep import describe
 
 RUNNING = "running"
 
@@ -28,6 +31,7 @@ class TrialView:
         iteration, iterations: done, and in all.
         profit: at the last evaluation; None before the first.
         seconds: that it trained.
+        failures: so far.
     """
 
     name: str
@@ -38,6 +42,7 @@ class TrialView:
     iteration: int = 0
     profit: float | None = None
     seconds: float = 0.0
+    failures: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -64,6 +69,19 @@ class Board:
         """Trials that are over."""
         return sum(trial.is_over for trial in self.trials.values())
 
+    @property
+    def gave_up_early(self) -> bool:
+        """Whether all trials are over, but some failed that have failures left.
+
+        Tune 2.60 notes it twice when a process is lost that is just becoming another trial's, and the second time
+        takes the trial, which by then waits to go on, for one that must not.
+        """
+        return self.num_over == self.plan.sweep.num_trials and any(map(self.may_go_on, self.trials.values()))
+
+    def may_go_on(self, trial: TrialView) -> bool:
+        """Whether a trial failed, but has failures left."""
+        return trial.status == FAILED and trial.failures <= self.plan.sweep.max_failures
+
     def seconds_left(self) -> float | None:
         """Estimate from the iterations done so far, as if no trial were stopped early; None before the first."""
         done = sum(trial.iteration for trial in self.trials.values())
@@ -88,6 +106,7 @@ class Board:
         view = self.trials.setdefault(trial.trial_id, TrialView(trial.trial_id, {}, 0, 0))
         view.configuration, view.seed = sweep.searched(trial.config), settings.seed
         view.iterations, view.iteration = settings.iterations, int(result.get("iteration", 0))
+        view.failures = trial.num_failures
         view.profit, view.seconds = result.get("profit"), float(result.get("seconds", 0.0))
         # Not the status TERMINATED: Tune gives it late to trials that end, and to all when a sweep is interrupted.
         over = bool(result.get("done"))
@@ -109,10 +128,12 @@ class Watcher:
     Attributes:
         on_start: called with the plan and how many trials go side by side.
         on_change: called with the board and the trial of which there is something new.
+        on_fault: called with a line on each trial that failed and goes on.
     """
 
     on_start: Callable[[Plan, int], None] = lambda plan, at_once: None
     on_change: Callable[[Board, TrialView], None] = lambda board, trial: None
+    on_fault: Callable[[str], None] = lambda line: None
 
 
 class Reporter(tune.Callback):
@@ -149,9 +170,20 @@ class Reporter(tune.Callback):
         """A trial was evaluated."""
         self._tell(trial, result)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has failed, its process or its machine is lost, and it goes on."""
+        if self._current is not None:
+            board, watcher = self._current
+            board.look_at([trial])
+            watcher.on_fault(f"{_failed(board, trial)}; it goes on from its newest checkpoint")
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has failed for good."""
+        """A trial has failed for good, or so Tune thinks."""
         self._tell(trial)
+        if self._current is not None:
+            board, watcher = self._current
+            if board.may_go_on(board.trials[trial.trial_id]):
+                watcher.on_fault(f"{_failed(board, trial)}; it goes on when all others are over")
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """The sweep is over, or interrupted: of one that was resumed with nothing left to do, the only word."""
@@ -166,3 +198,19 @@ class Reporter(tune.Callback):
             if running:
                 view.status = RUNNING
             watcher.on_change(board, view)
+
+
+def _failed(board: Board, trial: Any) -> str:
+    view, most = board.trials[trial.trial_id], board.plan.sweep.max_failures
+    return (
+        f"{describe(view.configuration) or 'base'} seed {view.seed} failed after {view.iteration} iterations, "
+        f"{view.failures} of at most {most} times ({_reason(trial)})"
+    )
+
+
+def _reason(trial: Any) -> str:
+    """What Tune has noted of a trial's newest failure; of some it notes nothing, and of a resumed sweep's elsewhere."""
+    if trial.pickled_error_file is None or not Path(trial.pickled_error_file).is_file():
+        return "no error is known"
+    with open(trial.pickled_error_file, "rb") as file:
+        return in_one_line(cloudpickle.load(file))
