@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from invrec_rllib.errors import InputError
-from invrec_rllib.learning.export import check_free_folder
 from invrec_rllib.learning.pathwise.files import SavedPair, save_pair
 from invrec_rllib.learning.pathwise.search import search
 from invrec_rllib.learning.pathwise.settings import PathwiseSettings
 from invrec_rllib.learning.pathwise.start import starting_parameters
+from invrec_rllib.learning.weights_folder import check_free_folder
 from invrec_rllib.policies.tuned import TunedParameters
 from invrec_rllib.policies.view import Information
 from invrec_rllib.rundir import describe_machine

@@ -21,13 +21,13 @@ from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.export import (
     EXPORT_FOLDER,
     POLICY_FILE,
-    WEIGHTS_FILE,
     build_with_weights,
     find_export,
     save_policy,
 )
 from invrec_rllib.learning.onnx_export import TOLERANCE, export_onnx, largest_difference
 from invrec_rllib.learning.spaces import check_space, space_from_data, space_to_data
+from invrec_rllib.learning.weights_folder import WEIGHTS_FILE
 
 
 @pytest.fixture

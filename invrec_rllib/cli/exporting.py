@@ -46,7 +46,8 @@ def export(
 
     Read it with `invrec evaluate DEST` or, in any environment with its spaces, `invrec_rllib.Policy.load(DEST)`.
     """
-    from invrec_rllib.learning.export import check_free_folder, find_export, load_policy, save_policy
+    from invrec_rllib.learning.export import find_export, load_policy, save_policy
+    from invrec_rllib.learning.weights_folder import check_free_folder
 
     if not source.expanduser().is_dir():
         raise InputError(f"{source} is no folder")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,12 +18,10 @@ from invrec_rllib.learning.actor import Actor
 from invrec_rllib.learning.build import build_actor
 from invrec_rllib.learning.policy import Policy
 from invrec_rllib.learning.spaces import space_from_data, space_to_data
-from invrec_rllib.scenario.files import is_taken
+from invrec_rllib.learning.weights_folder import WEIGHTS_FILE, Kind, filled_whole
 
-FORMAT = "invrec-policy"
-FORMAT_VERSION = 1
 POLICY_FILE = "policy.json"
-WEIGHTS_FILE = "weights.safetensors"
+_KIND = Kind(POLICY_FILE, "invrec-policy", version=1, what="policy of this package")
 # No string of JSON holds a line break, so that what lies between the brackets is values.
 _PLAIN_LIST = re.compile(r"\[\n[^\[\]{}]*\n\s*\]")
 # Where a checkpoint keeps its export.
@@ -57,39 +52,14 @@ def save_policy(
     """
     target = Path(path).expanduser().resolve()
     replaced = overwrite and (target / POLICY_FILE).is_file()
-    if not replaced:
-        check_free_folder(target)
-    part = target.with_name(f".part-{os.getpid()}-{target.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        weights = safetensors.torch.save(_weights(policy), metadata={"format": "pt"})
-        (part / WEIGHTS_FILE).write_bytes(weights)
-        text = json.dumps(_describe(policy, weights), indent=2, allow_nan=False)
+    with filled_whole(target, replaced=replaced) as part:
+        text = _KIND.write(part, _describe(policy), _weights(policy))
         (part / POLICY_FILE).write_text(_flat_lists(text) + "\n", "utf-8")
         if onnx:
             from invrec_rllib.learning.onnx_export import export_onnx
 
             export_onnx(policy, part)
-        if replaced:
-            shutil.rmtree(target)
-        elif target.is_dir():
-            target.rmdir()
-        part.rename(target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     return target
-
-
-def check_free_folder(path: Path) -> None:
-    """Refuse to write into what is there.
-
-    Raises:
-        InputError: it exists and is not an empty folder.
-    """
-    if is_taken(path):
-        raise InputError(f"{path} exists and is not an empty folder: choose another name")
 
 
 def find_export(path: str | os.PathLike[str]) -> Path:
@@ -116,15 +86,7 @@ def load_policy(folder: Path) -> Policy:
     Raises:
         InputError: a file is missing, damaged, of another program or of a newer format.
     """
-    content = _read_description(folder / POLICY_FILE)
-    try:
-        weights = (folder / WEIGHTS_FILE).read_bytes()
-    except OSError as error:
-        raise InputError(f"{folder} is not complete: {WEIGHTS_FILE} cannot be read ({error})") from error
-    if hashlib.sha256(weights).hexdigest() != content.get("weights_sha256"):
-        raise InputError(
-            f"{folder / WEIGHTS_FILE} is damaged, or does not belong to the {POLICY_FILE} beside it"
-        )
+    content, weights = _KIND.read(folder)
     try:
         tensors = safetensors.torch.load(weights)
         return Policy(
@@ -167,10 +129,8 @@ def build_with_weights(description: Mapping[str, Any], weights: Mapping[str, Ten
     return network.eval()
 
 
-def _describe(policy: Policy, weights: bytes) -> dict[str, Any]:
+def _describe(policy: Policy) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
         "modules": {
             name: {
                 "network": actor.description,
@@ -183,7 +143,6 @@ def _describe(policy: Policy, weights: bytes) -> dict[str, Any]:
         "agents": dict(policy.agents),
         "world": policy.world,
         "provenance": dict(policy.provenance),
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
 
 
@@ -216,19 +175,3 @@ def _load_actor(module: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Act
         action_space=space_from_data(module["action_space"]),
         bounds=module["bounds"],
     )
-
-
-def _read_description(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{file} is no policy of this package: its format is not {FORMAT!r}")
-    version = content.get("format_version")
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{file} has format_version {version!r}, this version of invrec-rllib reads {FORMAT_VERSION}: "
-            "install the version that wrote it, or a newer one"
-        )
-    return content
