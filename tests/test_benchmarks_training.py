@@ -131,6 +131,12 @@ def test_all_paths_have_the_same_networks_and_settings_of_ppo() -> None:
         "env_config",
         "env_runner_cls",
         "num_envs_per_env_runner",
+        # What is done about processes that are lost or hang; while none is, they do nothing.
+        "delay_between_env_runner_restarts_s",
+        "env_runner_health_probe_timeout_s",
+        "env_runner_restore_timeout_s",
+        "restart_failed_sub_environments",
+        "sample_timeout_s",
     }
 
 

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from invrec_rllib.cli.assignments import parse_assignments, parse_lift
 from invrec_rllib.cli.console import FractionProgress, check_free, clock
 from invrec_rllib.cli.training_screen import TrainingScreen
 from invrec_rllib.errors import InputError
+from invrec_rllib.seals import DamagedCheckpointWarning
 
 
 def commands() -> Iterator[tuple[list[str], Any]]:
@@ -160,6 +162,22 @@ def test_a_fault_of_ours_is_neither_hidden_nor_called_an_input_error(monkeypatch
     result = CliRunner().invoke(app, ["scenario", "list"])
     assert result.exit_code == 1
     assert isinstance(result.exception, RuntimeError)
+
+
+def test_a_warning_of_ours_is_a_message_and_those_of_others_stay_warnings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def warn() -> tuple[str, ...]:
+        warnings.warn("an older checkpoint is used", DamagedCheckpointWarning, stacklevel=1)
+        warnings.warn("someone else's", UserWarning, stacklevel=1)
+        return ()
+
+    monkeypatch.setattr("invrec_rllib.cli.scenarios.preset_names", warn)
+    with pytest.warns(UserWarning) as others:
+        result = CliRunner().invoke(app, ["scenario", "list"])
+    assert result.exit_code == 0, result.output
+    assert result.stderr == "Warning: an older checkpoint is used\n"
+    assert [str(other.message) for other in others] == ["someone else's"]
 
 
 def test_assignments_are_yaml_values_of_known_keys() -> None:

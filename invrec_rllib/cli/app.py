@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +29,7 @@ from invrec_rllib.cli import (
     training,
     tuning,
 )
-from invrec_rllib.cli.console import examples, print_error
+from invrec_rllib.cli.console import examples, print_error, say
 from invrec_rllib.errors import InvrecError, TrainingStoppedError
 
 INPUT_ERROR = 2
@@ -42,7 +43,9 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                _tell_warnings()
+                return super().invoke(ctx)
         except (InvrecError, OSError) as error:
             if not _is_input_error(error):
                 raise
@@ -54,6 +57,21 @@ class _Group(TyperGroup):
         except KeyboardInterrupt as error:
             print_error("interrupted")
             raise typer.Exit(INTERRUPTED) from error
+
+
+def _tell_warnings() -> None:
+    """Warnings of this package are messages; others keep their file and line."""
+    shown = warnings.showwarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, *place: Any, **more: Any
+    ) -> None:
+        if category.__module__.startswith(__package__.partition(".")[0]):
+            say(f"Warning: {message}")
+        else:
+            shown(message, category, filename, *place, **more)
+
+    warnings.showwarning = show
 
 
 def _is_input_error(error: Exception) -> bool:
