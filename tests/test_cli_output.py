@@ -173,7 +173,7 @@ def test_a_warning_of_ours_is_a_message_and_those_of_others_stay_warnings(
         return ()
 
     monkeypatch.setattr("invrec_rllib.cli.scenarios.preset_names", warn)
-    with pytest.warns(UserWarning) as others:
+    with pytest.warns(UserWarning, match="someone else") as others:
         result = CliRunner().invoke(app, ["scenario", "list"])
     assert result.exit_code == 0, result.output
     assert result.stderr == "Warning: an older checkpoint is used\n"
