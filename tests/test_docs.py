@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -134,3 +136,40 @@ def test_the_table_of_parts_is_what_the_stored_rows_give() -> None:
     made = to_markdown(study, lines).split("## paper")[1].split("All that were tried")[0].strip()
     stated = README.split("<!-- parts: begin -->")[1].split("<!-- parts: end -->")[0].strip()
     assert stated == made
+
+
+def test_the_table_of_pathwise_pairs_is_what_the_stored_findings_give() -> None:
+    found = {name: read_findings(f"pathwise-{name}") for name in ("tiny", "paper", "worlds")}
+    worlds = {"tiny": found["tiny"], "paper": found["paper"], **by_world(found["worlds"])}
+    stated = (
+        README.split("<!-- pathwise: begin -->")[1].split("<!-- pathwise: end -->")[0].strip().splitlines()
+    )
+    assert stated[2:] == [row_of(name, data) for name, data in worlds.items()]
+
+
+def read_findings(name: str) -> dict[str, Any]:
+    file = ROOT / "invrec_rllib/reproduction/results" / f"{name}.json"
+    return dict(json.loads(file.read_text("utf-8")))
+
+
+def by_world(findings: dict[str, Any]) -> dict[str, Any]:
+    return {name: data for name, data in findings.items() if isinstance(data, dict)}
+
+
+def row_of(world: str, findings: dict[str, Any]) -> str:
+    def percent(name: str) -> str:
+        value, low, high = (
+            100.0 * (findings[f"{name}{end}"] - 1.0) for end in ("", "_episodes_low", "_episodes_high")
+        )
+        return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+    best = "optimum" if "profit_over_optimum" in findings else "bound"
+    cells = (
+        f"`{world}`",
+        f"{findings['seeds']}",
+        percent("profit_over_silo"),
+        percent("units_over_silo"),
+        percent("profit_over_coordinated"),
+        f"{percent(f'profit_over_{best}')} ({'exact optimum' if best == 'optimum' else 'upper bound'})",
+    )
+    return f"| {' | '.join(cells)} |"
