@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from invrec_rllib.learning.pathwise.files import is_pair, load_pair
 from invrec_rllib.reproduction.experiment import Experiment
 from invrec_rllib.reproduction.folder import ExperimentDir
 from invrec_rllib.reproduction.searches import Searches
+from invrec_rllib.reproduction.work import work_through
 from invrec_rllib.rundir import describe_machine
-from invrec_rllib.scenario.files import write_text_atomically
 from invrec_rllib.searching import search_pair
 from invrec_rllib.studies.folder import StudyDir
 from invrec_rllib.studies.plan import plan_runs
-from invrec_rllib.studies.pool import Failure, work_side_by_side
+from invrec_rllib.studies.pool import Failure
 from invrec_rllib.studies.running import Outcome, run_study
 from invrec_rllib.studies.study import Study
 
@@ -39,7 +39,7 @@ class News:
     planned: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Making:
     """What is there of an experiment's pairs.
 
@@ -50,10 +50,10 @@ class Making:
         code: git revisions or versions that made them.
     """
 
-    left: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    hours: float = 0.0
-    code: list[str] = field(default_factory=list)
+    left: int
+    failed: dict[str, str]
+    hours: float
+    code: list[str]
 
     def provenance(self) -> dict[str, Any]:
         """What training took, and the code that did it."""
@@ -153,25 +153,17 @@ def _search(
     planned = _plan_searches(searches, folder.pairs)
     waiting = [one for one in planned if not one.is_finished]
     command = describe_machine()["command"]
-    making, started = Making(), time.monotonic()
-    ended: list[str] = []
+    started = time.monotonic()
 
-    def end(one: _Planned, failure: Failure | None) -> None:
-        error_file = folder.errors / f"{one.name}.txt"
-        ended.append(one.name)
+    def tell(one: _Planned, failure: Failure | None, ended: int) -> None:
         text = f"found after {time.monotonic() - started:,.0f} s"
-        if failure is None:
-            error_file.unlink(missing_ok=True)
-        else:
+        if failure is not None:
             text = f"failed: {failure.summary}"
-            making.failed[one.name] = failure.summary
-            write_text_atomically(error_file, failure.details)
-        on_pair(News(one.name, text, len(ended), len(waiting)))
+        on_pair(News(one.name, text, ended, len(waiting)))
 
-    if waiting:
-        work_side_by_side(_make_pair, waiting, begin=lambda one: (searches, one, command), end=end, **limits)
-    making.left = len(waiting) - len(ended)
+    left, failed = work_through(
+        _make_pair, waiting, folder, begin=lambda one: (searches, one, command), tell=tell, **limits
+    )
     origins = [load_pair(one.folder).provenance for one in planned if one.is_finished]
-    making.hours = sum(origin["seconds"] for origin in origins) / 3600.0
-    making.code = sorted({str(origin["git_revision"]) for origin in origins})
-    return making
+    hours = sum(origin["seconds"] for origin in origins) / 3600.0
+    return Making(left, failed, hours, sorted({str(origin["git_revision"]) for origin in origins}))

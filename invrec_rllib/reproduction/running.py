@@ -16,9 +16,10 @@ from invrec_rllib.reproduction.folder import ExperimentDir
 from invrec_rllib.reproduction.making import News, finished_pairs, make_pairs
 from invrec_rllib.reproduction.scores import BOUND, Game, Score, play
 from invrec_rllib.reproduction.tables import to_markdown
+from invrec_rllib.reproduction.work import work_through
 from invrec_rllib.scenario import Scenario
 from invrec_rllib.scenario.files import write_text_atomically
-from invrec_rllib.studies.pool import Failure, check_jobs, work_side_by_side
+from invrec_rllib.studies.pool import check_jobs
 
 
 @dataclass
@@ -128,23 +129,16 @@ def _play_all(
     on_score: Callable[[str, int, int], None],
     **limits: Any,
 ) -> None:
-    ended: list[str] = []
-
-    def end(game: Game, failure: Failure | None) -> None:
-        error_file = folder.errors / f"{game.name}.txt"
-        if failure is None:
-            error_file.unlink(missing_ok=True)
-        else:
-            result.failed[game.name] = failure.summary
-            write_text_atomically(error_file, failure.details)
-        ended.append(game.name)
-        on_score(game.name, len(ended), len(games))
-
-    if games:
-        work_side_by_side(
-            play, games, begin=lambda game: (game, folder.score_file(game.name)), end=end, **limits
-        )
-    result.left += len(games) - len(ended)
+    left, failed = work_through(
+        play,
+        games,
+        folder,
+        begin=lambda game: (game, folder.score_file(game.name)),
+        tell=lambda game, failure, ended: on_score(game.name, ended, len(games)),
+        **limits,
+    )
+    result.left += left
+    result.failed |= failed
 
 
 def find_all(experiment: Experiment, folder: ExperimentDir) -> list[Finding]:

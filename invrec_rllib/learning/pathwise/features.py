@@ -9,7 +9,8 @@ from torch import Tensor
 from invrec_rllib.learning.pathwise.plan import Period
 from invrec_rllib.learning.pathwise.world import World, WorldState
 
-_BOUND = 5.0
+BOUND = 5.0
+"""The networks see numbers, of about 1 as they are, within this distance of 0."""
 # Periods to the horizon from which on it counts as far, and over which its nearness fades.
 _FAR_PERIODS = 10.0
 _FADING_PERIODS = 3.0
@@ -47,7 +48,7 @@ def static_features(world: World, here: Period) -> Tensor:
             )
         ),
     ]
-    return torch.stack(rows, dim=-1).clamp(-_BOUND, _BOUND)
+    return torch.stack(rows, dim=-1).clamp(-BOUND, BOUND)
 
 
 def state_features(
@@ -86,5 +87,5 @@ def state_features(
         after = torch.relu(sum(state.on_order[:1], state.on_hand - now))
         for stock in (state.on_hand, after):
             rows.append((stock.sum(dim=1, keepdim=True) / capacity - 1.0).expand(now.shape))
-    seen = torch.stack(rows, dim=-1).clamp(-_BOUND, _BOUND)
+    seen = torch.stack(rows, dim=-1).clamp(-BOUND, BOUND)
     return torch.cat([seen, static.expand(*seen.shape[:2], -1)], dim=-1)

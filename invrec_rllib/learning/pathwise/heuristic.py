@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.special import ndtr
 
-from invrec_rllib.learning.pathwise.features import num_features, state_features, static_features
+from invrec_rllib.learning.pathwise.features import BOUND, num_features, state_features, static_features
 from invrec_rllib.learning.pathwise.networks import Corrections, PriceCorrection
 from invrec_rllib.learning.pathwise.ordering import Forecast, limited_order, order_up_to_level
 from invrec_rllib.learning.pathwise.plan import Period, plan_periods
@@ -23,8 +23,6 @@ from invrec_rllib.policies.demand_plan import long_run_demand, margin_slates
 
 # Of the search for slates, as in `policies.coordinated`.
 _ROUNDS = 3
-# The networks see deviations of about 1 as they are.
-_BOUND = 5.0
 
 
 class Outlook(NamedTuple):
@@ -238,7 +236,7 @@ class Heuristic:
         wanted = order_up_to_level(world, here, state, forecast, weights) - state.position
         deviation = torch.sqrt(forecast.variance * here.season + 1e-6)
         told = [(demand - outlook.now) / torch.sqrt(variance + 0.25), wanted / (deviation + 0.5)]
-        seen = torch.cat([features, torch.stack(told, dim=-1).clamp(-_BOUND, _BOUND)], dim=-1)
+        seen = torch.cat([features, torch.stack(told, dim=-1).clamp(-BOUND, BOUND)], dim=-1)
         correction = corrections.correct_orders(seen)
         return limited_order(
             world,

@@ -62,6 +62,18 @@ class Search:
     history: tuple[Progress, ...]
 
 
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """One thread for torch: tensors are too small to share, and threads that wait cost others their cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@single_threaded()
 def search(
     params: Params,
     chosen: CoordinatedParameters,
@@ -82,35 +94,7 @@ def search(
     Raises:
         InputError: the world has what the gradients cannot pass; see `World`.
     """
-    with single_threaded():
-        return _search(
-            params,
-            chosen,
-            information=information,
-            settings=settings or PathwiseSettings(),
-            progress=progress,
-        )
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """One thread for torch: tensors are too small to share, and threads that wait cost others their cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _search(
-    params: Params,
-    chosen: CoordinatedParameters,
-    *,
-    information: Information,
-    settings: PathwiseSettings,
-    progress: Callable[[int, Progress], None],
-) -> Search:
+    settings = settings or PathwiseSettings()
     world = World(params)
     heuristic = Heuristic(world, chosen, temperature=settings.temperature)
     with torch.random.fork_rng(devices=[]):

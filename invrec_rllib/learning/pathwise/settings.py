@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from invrec_rllib.errors import InputError
-from invrec_rllib.scenario.faults import describe_faults
+from invrec_rllib.scenario.faults import validated
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -64,8 +63,4 @@ def make_pathwise_settings(data: Mapping[str, Any], *, source: str = "settings")
     Raises:
         InputError: one line per fault, each naming field, value and what is allowed.
     """
-    try:
-        return PathwiseSettings.model_validate(dict(data))
-    except ValidationError as error:
-        lines = "\n  ".join(describe_faults(error, PathwiseSettings))
-        raise InputError(f"{source} are not valid:\n  {lines}") from error
+    return validated(PathwiseSettings, data, what=f"{source} are not valid")
